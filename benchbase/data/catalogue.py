@@ -1,0 +1,41 @@
+"""Catalogue: all items and what is known of them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Categories of items, ragged: item i has values[offsets[i]:offsets[i + 1]], indices into `labels`.
+
+    `offsets` (n_items + 2,) int64: entry 0 is padding's, always empty; `values` (m,) int32.
+    """
+
+    offsets: np.ndarray
+    values: np.ndarray
+    labels: tuple[str, ...]
+
+    def of(self, item: int) -> np.ndarray:
+        return self.values[self.offsets[item] : self.offsets[item + 1]]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items, 1..n_items; index 0 of every column is padding.
+
+    `item_ids` (n_items + 1,) original ids (entry 0 empty or 0); `domain` (n_items + 1,) int16 or None, -1 unknown,
+    an index into `domain_names`; `categories` by column name; `columns` holds other features, one array (n_items + 1,) each (title,
+    year, ...).
+    """
+
+    item_ids: np.ndarray
+    has_time: bool
+    domain: np.ndarray | None = None
+    domain_names: tuple[str, ...] = ()
+    categories: dict[str, Categories] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.item_ids) - 1

@@ -1,0 +1,36 @@
+"""Interactions: who did what, when; the one form in which events reach splits and sequences."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events of all users, sorted by user and, within a user, by time.
+
+    `offsets` (n_users + 1,) int64: user u's events are rows offsets[u]:offsets[u + 1]. `item` (n,) int32
+    in 1..n_items. `timestamp` (n,) int64 seconds, or None where the source has none (then the order is the
+    source's). `actions` (n, A) float32, columns named by `action_names`; `features` (n, F) float32.
+    """
+
+    offsets: np.ndarray
+    item: np.ndarray
+    timestamp: np.ndarray | None
+    actions: np.ndarray
+    features: np.ndarray
+    action_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+
+    @property
+    def n_users(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_events(self) -> int:
+        return len(self.item)
+
+    @property
+    def user(self) -> np.ndarray:
+        """The user of every event, (n,) int32; made on each call."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.offsets))

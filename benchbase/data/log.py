@@ -1,0 +1,41 @@
+"""Log: what a data set plugin hands over, before the core filters, encodes and sorts it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """Features of items by original id: one row an item, in any order; items without events are kept apart.
+
+    `categories`: per column, one tuple of labels an item. `columns`: one array a column. `domain`: one
+    name an item, or None.
+    """
+
+    ids: np.ndarray
+    categories: Mapping[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    domain: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """Events as the source gives them, one array a column, all of one length, in file order.
+
+    `user`, `item`: integers or strings (original ids). `timestamp`: int64 Unix seconds, or None.
+    `actions`, `features`: named float columns. `file_order`: the source's order means something, so equal
+    timestamps (or all events, without timestamps) keep it; otherwise a seeded hash decides. `removed`:
+    what the reader left out, by reason. `facts`: further lines for the data set card.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    timestamp: np.ndarray | None = None
+    actions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    items: ItemTable | None = None
+    file_order: bool = True
+    removed: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,53 @@
+"""Errors a user can meet, and the nearest-name help that many of them carry."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BenchbaseError(Exception):
+    """A mistake a user can mend: `where: what is wrong. What was expected. Nearest fix.`
+
+    The command line prints these without a traceback and exits with code 2.
+    """
+
+
+class ConfigError(BenchbaseError):
+    """A suite that cannot be read; `problems` holds every mistake found, not the first only."""
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PluginError(BenchbaseError):
+    """A plugin, or one of its specs, that breaks the contract of hooks and specs."""
+
+
+class DataError(BenchbaseError):
+    """Input data that cannot be used as it stands."""
+
+
+class Refusal(BenchbaseError):
+    """Parts that do not fit each other: the cell is skipped, with this as its reason."""
+
+
+class RunError(BenchbaseError):
+    """A run that cannot go on; `status` says how its record is marked: `failed`, `diverged` or `timeout`."""
+
+    def __init__(self, message: str, status: str = "failed"):
+        self.status = status
+        super().__init__(message)
+
+
+class RecordError(BenchbaseError):
+    """A record on disk that cannot be written, read or trusted."""
+
+
+def nearest(name: str, known: Iterable[str], noun: str = "Known") -> str:
+    """The second half of an unknown-name error: a did-you-mean if one is close, then everything known."""
+    known = sorted(set(known))
+    if not known:
+        return f"{noun}: none."
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}{noun}: {', '.join(known)}."

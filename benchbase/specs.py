@@ -1,0 +1,270 @@
+"""What a plugin says about each part it offers: frozen specs, checked when they are made.
+
+A spec describes; the object that its `build` returns acts. Nothing here imports torch, numpy or data.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .errors import PluginError
+
+API = 1
+"""Major version of the contract between the core and its plugins."""
+
+SITES = frozenset({"prefix", "mask", "bias", "boost", "value", "weights", "states", "readout"})
+"""Places in a backbone that a modifier can change (see `benchbase.nn.Modifier`)."""
+
+LAYOUTS = frozenset({"items", "stacked", "interleaved"})
+TASKS = frozenset({"next_item", "action"})
+RESERVED = frozenset({"name", "weight"})
+"""Keys of a part in a suite that are not parameters of the part."""
+
+
+class Config(BaseModel):
+    """Parameters of a part: typed, bounded, described; unknown keys are refused and values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a technique comes from."""
+
+    paper: str
+    url: str = ""
+    code: str = ""
+    commit: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(part for part in (self.paper, self.url, self.code, self.commit) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negatives:
+    """Negative items that an objective asks the core to draw.
+
+    `scope`: one draw per predicted position, per sequence, or per batch; `keep_positive` leaves
+    accidental positives in (otherwise they are redrawn or masked).
+    """
+
+    count: int
+    law: Literal["uniform", "popularity"] = "uniform"
+    scope: Literal["position", "sequence", "batch"] = "position"
+    keep_positive: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a part needs of its surroundings; checked by `assemble` before any compute.
+
+    `None` means any. `tasks`, `layouts`: at least one must be what the suite runs. `attention`:
+    `softmax` or `pointwise`. `traces`: names that some modifier must publish. `groups`: attention mass.
+    """
+
+    tasks: frozenset[str] | None = None
+    layouts: frozenset[str] | None = None
+    attention: frozenset[str] | None = None
+    training: frozenset[str] | None = None
+    causal: bool | None = None
+    time: bool = False
+    domains: bool = False
+    categories: bool = False
+    traces: frozenset[str] = frozenset()
+    groups: bool = False
+    negatives: Negatives | None = None
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """Facts given to every `build`: sizes, catalogue features and statistics of the train part only.
+
+    `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. `width`,
+    `n_heads` and `n_layers` are the backbone's, 0 while the backbone itself is built.
+    """
+
+    n_items: int
+    n_users: int
+    window: int
+    max_tokens: int
+    catalogue: Any = None
+    item_counts: Any = None
+    action_names: tuple[str, ...] = ()
+    n_features: int = 0
+    n_domains: int = 0
+    has_time: bool = False
+    tasks: tuple[str, ...] = ("next_item",)
+    layout: str = "items"
+    width: int = 0
+    n_heads: int = 0
+    n_layers: int = 0
+
+
+@dataclass(frozen=True)
+class DataContext:
+    """Where a data set may look for files and keep what it fetches.
+
+    `folders` are searched in order for relative paths (the suite's folder, then `BENCHBASE_DATA`).
+    """
+
+    folders: tuple[Any, ...] = ()
+    cache: Any = None
+    seed: int = 0
+
+
+Resolvable = Any
+"""A value, or a function from the part's config to that value."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One part that a plugin offers: its name, its parameters, and how to build it.
+
+    `build(config, context)` may import heavy libraries; making the spec may not. Errors: `PluginError`
+    where a field breaks the contract.
+    """
+
+    kind: ClassVar[str] = ""
+
+    name: str
+    config: type[Config]
+    build: Callable[[Any, Any], Any]
+    source: Source | str
+    api: int = API
+    needs: Resolvable = field(default_factory=Needs)
+
+    def __post_init__(self) -> None:
+        where = f"{type(self).__name__} {self.name!r}"
+        if not isinstance(self.name, str) or not _NAME.match(self.name):
+            raise PluginError(f"{where}: not a part name. Expected lower-case letters, digits and _, "
+                              "starting with a letter.")
+        if not (isinstance(self.config, type) and issubclass(self.config, Config)):
+            raise PluginError(f"{where}: config is {self.config!r}. Expected a subclass of benchbase.Config.")
+        if not callable(self.build):
+            raise PluginError(f"{where}: build is not callable. Expected build(config, context).")
+        if not str(self.source):
+            raise PluginError(f"{where}: source is empty. Expected the paper or the origin of the part.")
+        if taken := RESERVED & set(self.config.model_fields):
+            raise PluginError(f"{where}: parameter {min(taken)!r} is reserved for the suite. Rename it.")
+        self._check(where)
+
+    def _check(self, where: str) -> None:
+        """Check the fields of one kind of spec."""
+
+    def resolve(self, what: str, config: Config) -> Any:
+        """The value of a field that may depend on the part's parameters."""
+        value = getattr(self, what)
+        return value(config) if callable(value) else value
+
+
+def _check_names(where: str, what: str, given: Resolvable, known: frozenset[str]) -> None:
+    if callable(given) or given is None:
+        return
+    if isinstance(given, str) or (unknown := set(given) - known):
+        wrong = given if isinstance(given, str) else sorted(unknown)
+        raise PluginError(f"{where}: {what} {wrong!r} unknown. Expected a set out of {sorted(known)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A data set: `build(config, DataContext)` returns a `benchbase.data.Log`.
+
+    `files(config, context)` lists the files the log is read from (their content is part of the cache
+    key; empty for generated data); `fetch(config, context)` brings them, where that is possible.
+    """
+
+    kind: ClassVar[str] = "dataset"
+    files: Callable[[Any, DataContext], list[Any]] = lambda config, context: []
+    fetch: Callable[[Any, DataContext], list[Any]] | None = None
+    licence: str = "unknown"
+    redistributable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(Spec):
+    """A sequence encoder, tokens in and states out; `sites` are those it honours for modifiers."""
+
+    kind: ClassVar[str] = "backbone"
+    training: Resolvable = "next"
+    causal: Resolvable = True
+    attention: Resolvable = "softmax"
+    sites: Resolvable = frozenset()
+    layouts: Resolvable = LAYOUTS
+
+    def _check(self, where: str) -> None:
+        _check_names(where, "sites", self.sites, SITES)
+        _check_names(where, "layouts", self.layouts, LAYOUTS)
+        if not callable(self.training) and self.training not in ("next", "masked"):
+            raise PluginError(f"{where}: training {self.training!r} unknown. Expected 'next' or 'masked'.")
+        if not callable(self.attention) and self.attention not in ("softmax", "pointwise", "none"):
+            raise PluginError(f"{where}: attention {self.attention!r} unknown. "
+                              "Expected 'softmax', 'pointwise' or 'none'.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModifierSpec(Spec):
+    """A change of attention at declared sites; `publishes` names the traces it offers to objectives.
+
+    `reads_events`: its prefix tokens attend to events, so a causal backbone must supervise only the last.
+    """
+
+    kind: ClassVar[str] = "modifier"
+    sites: Resolvable
+    publishes: Resolvable = frozenset()
+    reads_events: Resolvable = False
+
+    def _check(self, where: str) -> None:
+        _check_names(where, "sites", self.sites, SITES)
+        if not callable(self.sites) and not self.sites:
+            raise PluginError(f"{where}: sites is empty. Expected at least one out of {sorted(SITES)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec(Spec):
+    """Loss terms, or example weights, or a score term; at most the named `terms` are recorded."""
+
+    kind: ClassVar[str] = "objective"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombinerSpec(Spec):
+    """The way the losses named in `balance` become one gradient; offered by the objectives hook."""
+
+    kind: ClassVar[str] = "combiner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressorSpec(Spec):
+    """Long history in, few prefix tokens out."""
+
+    kind: ClassVar[str] = "compressor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommenderSpec(Spec):
+    """A whole recommender that is no torch sequence model: `fit(train, context)`, `scores(histories, times)`.
+
+    `guard` marks one that every next-item suite should hold.
+    """
+
+    kind: ClassVar[str] = "recommender"
+    guard: bool = False
+
+
+KINDS: Mapping[str, type[Spec]] = {
+    spec.kind: spec
+    for spec in (DatasetSpec, BackboneSpec, ModifierSpec, ObjectiveSpec, CombinerSpec, CompressorSpec, RecommenderSpec)
+}
+
+
+def defaults(config: Config) -> dict[str, Any]:
+    """Every parameter of a part with its value, ready for canonical JSON."""
+    return config.model_dump(mode="json")
+
+
