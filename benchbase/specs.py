@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import PluginError
 
@@ -28,6 +28,29 @@ class Config(BaseModel):
     """Parameters of a part: typed, bounded, described; unknown keys are refused and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class ScorerConfig(Config):
+    """How a state becomes a score for every item; one choice for loss and ranking."""
+
+    score: Literal["dot", "cosine"] = Field("dot", description="product of query and item vector, or their cosine")
+    output: Literal["tied", "separate"] = Field("tied", description="item vectors: the input's, or a table of their own")
+    temperature: float = Field(1.0, gt=0, description="scores are divided by it")
+    bias: bool = Field(False, description="add a learned bias per item")
+
+
+class LayoutConfig(Config):
+    """How events become tokens: one token an event, item and action summed, or item and action in turn."""
+
+    kind: Literal["items", "stacked", "interleaved"] = Field("items", description="tokens made of an event")
+    position: Literal["from_start", "from_end"] = Field("from_start", description="end that positions count from")
+    user_token: bool = Field(False, description="put a learned token of the user first")
+
+
+class CombinerConfig(Config):
+    """Parameters that every combiner has."""
+
+    balance: tuple[str, str] = Field(description="the two losses to balance, main first, as objective.term")
 
 
 @dataclass(frozen=True, kw_only=True)
