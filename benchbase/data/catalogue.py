@@ -9,7 +9,8 @@ import numpy as np
 class Categories:
     """Categories of items, ragged: item i has values[offsets[i]:offsets[i + 1]], indices into `labels`.
 
-    `offsets` (n_items + 2,) int64: entry 0 is padding's, always empty; `values` (m,) int32.
+    `offsets` (n_items + 2,) int64: entry 0 is padding's, always empty; `values` (m,) int32; `labels` are
+    in ascending order.
     """
 
     offsets: np.ndarray
@@ -17,16 +18,18 @@ class Categories:
     labels: tuple[str, ...]
 
     def of(self, item: int) -> np.ndarray:
+        """Indices into `labels` of one item's categories, ascending."""
         return self.values[self.offsets[item] : self.offsets[item + 1]]
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All items, 1..n_items; index 0 of every column is padding.
+    """All items that have events, 1..n_items in ascending order of their original ids; index 0 is padding.
 
-    `item_ids` (n_items + 1,) original ids (entry 0 empty or 0); `domain` (n_items + 1,) int16 or None, -1 unknown,
-    an index into `domain_names`; `categories` by column name; `columns` holds other features, one array (n_items + 1,) each (title,
-    year, ...).
+    `item_ids` (n_items + 1,) original ids (entry 0 is "" or 0). `domain` (n_items + 1,) int16 or None: an index
+    into `domain_names`, -1 unknown. `categories` by column name. `columns` holds other features (title, year,
+    ...), one array (n_items + 1,) each. An item that its source does not describe has "", -1 (integers), NaN
+    (floats) or no category, and so has padding.
     """
 
     item_ids: np.ndarray

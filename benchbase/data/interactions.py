@@ -12,6 +12,8 @@ class Interactions:
     `offsets` (n_users + 1,) int64: user u's events are rows offsets[u]:offsets[u + 1]. `item` (n,) int32
     in 1..n_items. `timestamp` (n,) int64 seconds, or None where the source has none (then the order is the
     source's). `actions` (n, A) float32, columns named by `action_names`; `features` (n, F) float32.
+    `user_ids` (n_users,): original ids in ascending order, or None where nobody needs them. Arrays that
+    come from a prepared data set are memory-mapped and read-only.
     """
 
     offsets: np.ndarray
@@ -21,6 +23,7 @@ class Interactions:
     features: np.ndarray
     action_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
+    user_ids: np.ndarray | None = None
 
     @property
     def n_users(self) -> int:

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+Ids = Any
+"""Original ids: an array of integers, an array of strings, or a pandas Categorical of either."""
 
 
 @dataclass(frozen=True)
 class ItemTable:
-    """Features of items by original id: one row an item, in any order; items without events are kept apart.
+    """Features of items by original id: one row an item, in any order; items without events are left out.
 
-    `categories`: per column, one tuple of labels an item. `columns`: one array a column. `domain`: one
-    name an item, or None.
+    `categories`: per column, one tuple of labels an item. `columns`: one array a column (integers, floats
+    or strings). `domain`: one name an item ("" where unknown), or None.
     """
 
     ids: np.ndarray
@@ -24,14 +28,14 @@ class ItemTable:
 class Log:
     """Events as the source gives them, one array a column, all of one length, in file order.
 
-    `user`, `item`: integers or strings (original ids). `timestamp`: int64 Unix seconds, or None.
-    `actions`, `features`: named float columns. `file_order`: the source's order means something, so equal
-    timestamps (or all events, without timestamps) keep it; otherwise a seeded hash decides. `removed`:
-    what the reader left out, by reason. `facts`: further lines for the data set card.
+    `user`, `item`: original ids. `timestamp`: integer Unix seconds, or None. `actions`, `features`: named
+    number columns. `file_order`: the source's order means something, so equal timestamps (or all events,
+    without timestamps) keep it; otherwise a seeded hash decides. `removed`: what the reader left out, by
+    reason. `facts`: further lines for the data set card.
     """
 
-    user: np.ndarray
-    item: np.ndarray
+    user: Ids
+    item: Ids
     timestamp: np.ndarray | None = None
     actions: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: Mapping[str, np.ndarray] = field(default_factory=dict)

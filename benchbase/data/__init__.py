@@ -1,0 +1,38 @@
+"""Data: from what a source holds to interactions, catalogue and splits. Imports no torch, and pandas only in use."""
+
+from .card import render, with_split
+from .catalogue import Catalogue, Categories
+from .encode import encode
+from .filters import DatasetConfig
+from .interactions import Interactions
+from .log import ItemTable, Log
+from .paths import MissingFile, default_cache, find_file, find_folder
+from .prepare import Prepared, prepare
+from .splits import SPLITS, TEST, TRAIN, UNUSED, VALID, Split, SplitRule, resolve_split, split
+
+__all__ = [
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "UNUSED",
+    "VALID",
+    "Catalogue",
+    "Categories",
+    "DatasetConfig",
+    "Interactions",
+    "ItemTable",
+    "Log",
+    "MissingFile",
+    "Prepared",
+    "Split",
+    "SplitRule",
+    "default_cache",
+    "encode",
+    "find_file",
+    "find_folder",
+    "prepare",
+    "render",
+    "resolve_split",
+    "split",
+    "with_split",
+]

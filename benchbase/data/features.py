@@ -1,0 +1,96 @@
+"""Features: align what a source says about items with the items that have events."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .catalogue import Catalogue, Categories
+from .ids import find_ids
+from .log import ItemTable
+
+
+def make_catalogue(
+    item_ids: np.ndarray, table: ItemTable | None, has_time: bool, where: str = "log"
+) -> tuple[Catalogue, dict[str, int]]:
+    """The catalogue of the items with events, and how the item table fits them.
+
+    `item_ids` (n_items,) ascending. Errors: `DataError` for a table with repeated ids or columns of unequal length.
+    """
+    padding = np.array([0 if item_ids.dtype.kind in "iu" else ""], item_ids.dtype)
+    ids = np.concatenate((padding, item_ids))
+    if table is None:
+        return Catalogue(ids, has_time), {}
+    row = _rows(item_ids, table, where)
+    listed = int(np.count_nonzero(row >= 0))
+    domain, domain_names = (None, ()) if table.domain is None else _domain(np.asarray(table.domain), row)
+    catalogue = Catalogue(
+        ids,
+        has_time,
+        domain,
+        domain_names,
+        {name: _categories(labels, row) for name, labels in table.categories.items()},
+        {name: _column(np.asarray(values), row) for name, values in table.columns.items()},
+    )
+    return catalogue, {
+        "listed_items_without_events": len(table.ids) - listed,
+        "items_not_listed": len(item_ids) - listed,
+    }
+
+
+def _rows(item_ids: np.ndarray, table: ItemTable, where: str) -> np.ndarray:
+    """The table row of padding and of every item, (n_items + 1,) int64; -1 where there is none."""
+    ids = np.asarray(table.ids)
+    columns: Mapping[str, object] = {**table.categories, **table.columns}
+    if table.domain is not None:
+        columns = {**columns, "domain": table.domain}
+    for name, values in columns.items():
+        if len(values) != len(ids):  # type: ignore[arg-type]
+            raise DataError(
+                f"{where}: item column '{name}' has {len(values)} values. "  # type: ignore[arg-type]
+                f"Expected {len(ids)}, one for each item id."
+            )
+    found = find_ids(item_ids, ids)
+    rows = np.full(len(item_ids) + 1, -1, np.int64)
+    rows[found[found >= 0] + 1] = np.flatnonzero(found >= 0)
+    if np.count_nonzero(rows >= 0) != np.count_nonzero(found >= 0):
+        labels, counts = np.unique(found[found >= 0], return_counts=True)
+        twice = item_ids[labels[np.argmax(counts > 1)]]
+        raise DataError(
+            f"{where}: item {twice!r} is listed more than once in the item table. "
+            "Expected one row an item. Remove the repeated rows."
+        )
+    return rows
+
+
+def _domain(names: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Domain codes (n_items + 1,) int16 of every item, -1 unknown, and the names that occur, ascending."""
+    labels = ["" if index < 0 or names[index] is None else str(names[index]) for index in row.tolist()]
+    known = tuple(sorted(set(labels) - {""}))
+    code = {name: place for place, name in enumerate(known)} | {"": -1}
+    return np.array([code[label] for label in labels], np.int16), known
+
+
+def _categories(labels: list[tuple[str, ...]], row: np.ndarray) -> Categories:
+    of_item = [sorted(set(labels[index])) if index >= 0 else [] for index in row.tolist()]
+    known = tuple(sorted({label for each in of_item for label in each}))
+    code = {label: place for place, label in enumerate(known)}
+    offsets = np.zeros(len(row) + 1, np.int64)
+    np.cumsum([len(each) for each in of_item], out=offsets[1:])
+    values = np.array([code[label] for each in of_item for label in each], np.int32)
+    return Categories(offsets, values, known)
+
+
+def _column(values: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """One feature of every item; padding and items that are not listed get "", -1 or NaN."""
+    missing: Any
+    if values.dtype.kind in "iub":
+        values, missing = values.astype(np.int64), np.int64(-1)
+    elif values.dtype.kind == "f":
+        missing = values.dtype.type(np.nan)
+    else:
+        values, missing = values.astype(object), ""
+    column = values[np.maximum(row, 0)] if len(values) else np.full(len(row), missing, values.dtype)
+    column[row < 0] = missing
+    return column

@@ -1,0 +1,139 @@
+"""Prepare: a data set's spec and parameters -> interactions, catalogue and card, cached by content."""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, PluginError
+from ..specs import DataContext, DatasetSpec, defaults
+from .card import make_card
+from .catalogue import Catalogue
+from .checksums import canonical, file_hash
+from .encode import encode
+from .filters import DatasetConfig
+from .interactions import Interactions
+from .log import Log
+from .paths import MissingFile, cache_folder
+from .store import content_hash, flatten, load, restore, save
+
+FORMAT = 1
+"""Version of the prepared form; raise it when `encode` or the store changes what they write."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set ready for splitting; `hash` is of the content: equal data from elsewhere has an equal hash."""
+
+    interactions: Interactions
+    catalogue: Catalogue
+    card: dict[str, Any]
+    hash: str
+
+
+def prepare(
+    spec: DatasetSpec,
+    config: DatasetConfig,
+    context: DataContext | None = None,
+    *,
+    fetch: bool = True,
+    refresh: bool = False,
+) -> Prepared:
+    """Read, filter, encode and sort a data set, or open the memory-mapped result of the last time.
+
+    Missing files are fetched where the data set knows how and `fetch` allows; `refresh` reads the sources again.
+    Safe when several processes prepare the same data at once. Errors: `DataError` for data that cannot be used,
+    `PluginError` where the plugin breaks the contract.
+    """
+    context = context or DataContext()
+    if not isinstance(config, DatasetConfig):
+        raise PluginError(
+            f"dataset {spec.name}: its config {type(config).__name__} lacks the filters that every data "
+            "set has. Expected a subclass of benchbase.data.DatasetConfig."
+        )
+    cache = cache_folder(context)
+    sources = _sources(spec, config, context, cache, fetch)
+    key = _key(spec, config, context, [digest for _, digest in sources])
+    folder = cache / "prepared" / f"{spec.name}-{key[:16]}"
+    found = None if refresh else load(folder)
+    if found is None or found[1].get("key") != key:
+        _prepare(spec, config, context, sources, key, folder)
+        found = load(folder)
+    if found is None:
+        raise DataError(
+            f"{folder}: prepared data vanished while it was opened. Expected nobody to clear the cache "
+            "meanwhile. Run again."
+        )
+    arrays, manifest = found
+    return Prepared(*restore(arrays, manifest["names"]), manifest["card"], manifest["hash"])
+
+
+def _sources(
+    spec: DatasetSpec, config: DatasetConfig, context: DataContext, cache: Path, fetch: bool
+) -> list[tuple[Path, str]]:
+    """The files the data set is read from, with the hash of each one's content."""
+    try:
+        paths = spec.files(config, context)
+    except MissingFile:
+        if spec.fetch is None or not fetch:
+            raise
+        spec.fetch(config, context)
+        paths = spec.files(config, context)
+    with _writing(cache):
+        return [(Path(path), file_hash(Path(path), cache)) for path in paths]
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{cache}: prepared data cannot be kept here: {error}. Expected a folder that can be written. "
+            "Set BENCHBASE_CACHE to another one."
+        ) from error
+
+
+def _key(spec: DatasetSpec, config: DatasetConfig, context: DataContext, digests: list[str]) -> str:
+    """All that the prepared form follows from; the reader's code counts, dates of files do not."""
+    what = [FORMAT, spec.name, defaults(config), context.seed, digests, _code(spec)]
+    return hashlib.sha256(canonical(what).encode()).hexdigest()
+
+
+def _code(spec: DatasetSpec) -> str:
+    """Hash of the sources of the package that builds the data set: an edited reader reads again."""
+    top = getattr(spec.build, "__module__", "").partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
+        return ""
+    path = Path(file)
+    sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _prepare(
+    spec: DatasetSpec,
+    config: DatasetConfig,
+    context: DataContext,
+    sources: list[tuple[Path, str]],
+    key: str,
+    folder: Path,
+) -> None:
+    where = f"dataset {spec.name}"
+    log = spec.build(config, context)
+    if not isinstance(log, Log):
+        raise PluginError(f"{where}: build returned a {type(log).__name__}. Expected a benchbase.data.Log.")
+    interactions, catalogue, facts = encode(log, config, context.seed, where)
+    del log
+    arrays, names = flatten(interactions, catalogue)
+    card = make_card(spec, config, context.seed, interactions, catalogue, facts, sources)
+    digest = content_hash(arrays, names)
+    card["hash"] = digest
+    with _writing(folder.parents[1]):
+        save(folder, arrays, {"key": key, "hash": digest, "names": names, "card": card})

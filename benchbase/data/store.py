@@ -1,0 +1,164 @@
+"""Store: prepared arrays on disk, one .npy each and a manifest, opened without reading them."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .catalogue import Catalogue, Categories
+from .checksums import canonical, read_json
+from .interactions import Interactions
+
+MANIFEST = "manifest.json"
+
+
+def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Everything as arrays of numbers by name, and the names that go with them as JSON."""
+    arrays: dict[str, np.ndarray | None] = {
+        **{
+            name: getattr(interactions, name)
+            for name in ("offsets", "item", "timestamp", "actions", "features")
+        },
+        "user_ids": interactions.user_ids,
+        "item_ids": catalogue.item_ids,
+        "domain": catalogue.domain,
+        **{f"column.{place}": values for place, values in enumerate(catalogue.columns.values())},
+    }
+    for place, categories in enumerate(catalogue.categories.values()):
+        arrays[f"category.{place}.offsets"] = categories.offsets
+        arrays[f"category.{place}.values"] = categories.values
+    names = {
+        "action_names": interactions.action_names,
+        "feature_names": interactions.feature_names,
+        "has_time": catalogue.has_time,
+        "domain_names": catalogue.domain_names,
+        "columns": list(catalogue.columns),
+        "categories": list(catalogue.categories),
+        "labels": [each.labels for each in catalogue.categories.values()],
+    }
+    flat: dict[str, np.ndarray] = {}
+    for name, values in arrays.items():
+        if values is None:
+            continue
+        if values.dtype.kind == "O":
+            flat[f"{name}.text"], flat[f"{name}.ends"] = _from_strings(values)
+        else:
+            flat[name] = np.ascontiguousarray(values)
+    return flat, names
+
+
+def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> tuple[Interactions, Catalogue]:
+    """The inverse of `flatten`."""
+
+    def get(name: str) -> Any:
+        if f"{name}.text" in arrays:
+            return _to_strings(arrays[f"{name}.text"], arrays[f"{name}.ends"])
+        return arrays.get(name)
+
+    interactions = Interactions(
+        get("offsets"),
+        get("item"),
+        get("timestamp"),
+        get("actions"),
+        get("features"),
+        tuple(names["action_names"]),
+        tuple(names["feature_names"]),
+        get("user_ids"),
+    )
+    categories = {
+        name: Categories(get(f"category.{place}.offsets"), get(f"category.{place}.values"), tuple(labels))
+        for place, (name, labels) in enumerate(zip(names["categories"], names["labels"], strict=True))
+    }
+    columns = {name: get(f"column.{place}") for place, name in enumerate(names["columns"])}
+    return interactions, Catalogue(
+        get("item_ids"), names["has_time"], get("domain"), tuple(names["domain_names"]), categories, columns
+    )
+
+
+def content_hash(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> str:
+    """SHA-256 over every array's name, type, shape and bytes, and over the names: what the data is, not whence."""
+    digest = hashlib.sha256(canonical(names).encode())
+    for name in sorted(arrays):
+        values = arrays[name]
+        digest.update(canonical([name, values.dtype.str, values.shape]).encode())
+        digest.update(memoryview(values.reshape(-1).view(np.uint8)))
+    return digest.hexdigest()
+
+
+def save(folder: Path, arrays: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
+    """Write a folder whole or not at all; another process that wrote the same folder first wins."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        sizes = {}
+        for name, values in arrays.items():
+            with (aside / f"{name}.npy").open("wb") as stream:
+                np.save(stream, values, allow_pickle=False)
+                sizes[name] = stream.tell()
+                _sync(stream.fileno())
+        with (aside / MANIFEST).open("w", encoding="utf-8") as stream:
+            stream.write(canonical({**manifest, "sizes": sizes}))
+            stream.flush()
+            _sync(stream.fileno())
+        _move(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The memory-mapped arrays of a folder and its manifest, or None where it is absent or damaged."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest is None or not isinstance(manifest.get("sizes"), dict):
+        return None
+    arrays = {}
+    try:
+        for name, size in manifest["sizes"].items():
+            path = folder / f"{name}.npy"
+            if path.stat().st_size != size:
+                return None
+            # A view as a plain array costs nothing and makes slices as cheap as those of any other array.
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except (OSError, ValueError):
+        return None
+    return arrays, manifest
+
+
+def _move(aside: Path, folder: Path) -> None:
+    """Rename into place; a good folder that stands there already is kept, a damaged one replaced."""
+    for _ in range(2):
+        try:
+            aside.rename(folder)
+            return
+        except OSError:
+            if not folder.exists() or load(folder) is not None:
+                break
+            broken = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            folder.rename(broken / "damaged")
+            shutil.rmtree(broken, ignore_errors=True)
+    if load(folder) is None:
+        raise OSError(f"cannot put {folder} in place")
+
+
+def _sync(descriptor: int) -> None:
+    """Force to disk before the rename, so that a crash leaves no complete-looking folder with empty files."""
+    os.fsync(descriptor)
+
+
+def _from_strings(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strings as UTF-8 bytes and the end of each in characters: fixed width would blow up with one long title."""
+    strings = values.tolist()
+    text = np.frombuffer("".join(strings).encode("utf-8", "surrogatepass"), np.uint8)
+    return text, np.cumsum([len(each) for each in strings], dtype=np.int64)
+
+
+def _to_strings(text: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    whole = text.tobytes().decode("utf-8", "surrogatepass")
+    places = ends.tolist()
+    strings = np.empty(len(places), object)
+    strings[:] = [whole[a:b] for a, b in zip([0, *places[:-1]], places, strict=True)]
+    return strings
