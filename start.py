@@ -26,6 +26,7 @@ TOOLS = ("tox>=4.29", "tox-uv>=1.20")
 REPORTS = ROOT / ".tox" / "reports"
 OURS, DONE = ".benchbase-environment", ".benchbase-complete"
 BIN = "Scripts" if os.name == "nt" else "bin"
+CUDA = ("+ nvidia-", "+ cuda-", "+ triton")  # in uv's plan of an installation
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -97,15 +98,15 @@ def with_torch(uv: Path, python: Path, env: dict[str, str]) -> dict[str, str]:
     if torch_choice() == "cuda" or env.get("UV_TORCH_BACKEND"):
         say(f"torch: {env.get('UV_TORCH_BACKEND') or 'the CUDA build'}, as asked for")
         return env
+    asked = [uv, "pip", "install", "--dry-run", "--python", python, "-c", "constraints.txt", "torch"]
     for tried in (env, {**env, "UV_TORCH_BACKEND": "cpu"}):
-        plan = subprocess.run([uv, "pip", "install", "--dry-run", "--python", python, "-c", "constraints.txt", "torch"],
-                              cwd=ROOT, env=tried, capture_output=True, text=True)
-        if plan.returncode == 0 and not any(name in plan.stderr for name in ("+ nvidia-", "+ cuda-", "+ triton")):
+        plan = subprocess.run(asked, cwd=ROOT, env=tried, capture_output=True, text=True)
+        if plan.returncode == 0 and not any(name in plan.stderr for name in CUDA):
             say("torch: the CPU build (BENCHBASE_TORCH=cuda takes the CUDA build instead)")
             return tried
     raise refuse(f"no CPU build of torch for Python {sys.version.split()[0]} can be reached, neither through find-links "
-                 f"nor at {CPU_INDEX}. Use Python 3.11, offer a wheel (PIP_FIND_LINKS=folder), or set BENCHBASE_TORCH=cuda "
-                 f"to take the CUDA build.\n{plan.stderr.strip()}")
+                 f"nor at {CPU_INDEX}. Offer a wheel (PIP_FIND_LINKS=folder), or take the CUDA build "
+                 f"(BENCHBASE_TORCH=cuda).\n{plan.stderr.strip()}")
 
 
 # Environments
@@ -174,7 +175,7 @@ def install() -> Path:
 
 
 def pip_torch() -> list[str]:
-    """What pip is told so that it takes the CPU build of torch or fails, on the one system where that is a question."""
+    """What pip is told so that it takes the CPU build of torch or fails; a question on Linux only."""
     if torch_choice() == "cuda" or sys.platform != "linux":
         return []
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
@@ -183,7 +184,12 @@ def pip_torch() -> list[str]:
     return ["--extra-index-url", CPU_INDEX, f"{pinned}+cpu"]
 
 
-# The two jobs
+# The jobs
+
+
+def only_install(arguments: list[str]) -> int:
+    say(f"ready: {install()}")
+    return 0
 
 
 def quickstart(arguments: list[str]) -> int:
@@ -254,9 +260,9 @@ def read_outcomes(results: Path) -> dict[str, bool]:
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is started with whatever Python there is
         raise refuse(f"Python {sys.version.split()[0]} is too old. Expected 3.11 or newer.")
-    jobs = {"quickstart": quickstart, "check": check, "install": lambda rest: 0 if install() else 1}
+    jobs = {"quickstart": quickstart, "check": check, "install": only_install}
     if not arguments or arguments[0] not in jobs:
         print(__doc__)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2

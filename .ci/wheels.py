@@ -53,9 +53,10 @@ def main() -> int:
         parser.error("uv is not on the path. Start with `python3 start.py check`, or install uv.")
     every = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
     projects = [ROOT, *(ROOT / "plugins" / name for name in (every if given.all else given.plugins))]
-    wanted = [f"{distribution(wheel)}[{given.extra}] @ {wheel.as_uri()}" for wheel in (wheel_of(p, uv) for p in projects)]
-    command = [uv, "pip", "install", "--quiet", "--exact", "--python", sys.executable, "-c", ROOT / "constraints.txt"]
-    return subprocess.run([*command, *wanted]).returncode
+    wheels = [wheel_of(project, uv) for project in projects]
+    wanted = [f"{distribution(wheel)}[{given.extra}] @ {wheel.as_uri()}" for wheel in wheels]
+    command = [uv, "pip", "install", "--quiet", "--exact", "--python", sys.executable, "-c", "constraints.txt"]
+    return subprocess.run([*command, *wanted], cwd=ROOT).returncode
 
 
 def distribution(wheel: Path) -> str:
