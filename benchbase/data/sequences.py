@@ -1,0 +1,104 @@
+"""Sequences: which stretch of whose events a model reads, before anything becomes a tensor."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .interactions import Interactions
+from .splits import TRAIN, Split
+
+
+@dataclass(frozen=True)
+class Events:
+    """Ragged events of several rows: row b has positions offsets[b]:offsets[b + 1], oldest first.
+
+    offsets (B + 1,) int64; item (n,) int32; timestamp (n,) int64, 0 where unknown; actions (n, A) float32.
+    """
+
+    offsets: np.ndarray
+    item: np.ndarray
+    timestamp: np.ndarray
+    actions: np.ndarray
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    @property
+    def row(self) -> np.ndarray:
+        """The row of every event, (n,) int64."""
+        return np.repeat(np.arange(self.n_rows), self.lengths)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Stretches of events: row b reads positions start[b]:stop[b] of the interactions of user[b].
+
+    All int64. `first` is where the user's own events begin: first[b]:start[b] is the history.
+    """
+
+    user: np.ndarray
+    first: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, index: np.ndarray | slice) -> "Rows":
+        return Rows(self.user[index], self.first[index], self.start[index], self.stop[index])
+
+
+def train_lengths(interactions: Interactions, split: Split) -> np.ndarray:
+    """How many train-part events each user has, (n_users,) int64; they are the user's oldest."""
+    total = np.concatenate([[0], np.cumsum(split.part == TRAIN)])
+    return total[interactions.offsets[1:]] - total[interactions.offsets[:-1]]
+
+
+def train_rows(interactions: Interactions, split: Split, window: int, masked: bool) -> Rows:
+    """One row per user: the most recent train-part events.
+
+    A row to be masked holds up to `window` of them; otherwise one more, whose item is predicted and never
+    read. Users with fewer events than a prediction needs (1 masked, 2 otherwise) are left out.
+    """
+    lengths = train_lengths(interactions, split)
+    user = np.flatnonzero(lengths >= (1 if masked else 2))
+    first = interactions.offsets[user]
+    stop = first + lengths[user]
+    start = np.maximum(first, stop - window - (0 if masked else 1))
+    return Rows(user, first, start, stop)
+
+
+def score_rows(interactions: Interactions, events: np.ndarray, window: int) -> Rows:
+    """One row per evaluated event: the up to `window` events of its user right before it.
+
+    `events` (n,) int64 are positions in the interactions; `stop` is the event itself, which is not read.
+    """
+    user = np.searchsorted(interactions.offsets, events, side="right") - 1
+    first = interactions.offsets[user]
+    return Rows(user, first, np.maximum(first, events - window), events)
+
+
+def gather(interactions: Interactions, start: np.ndarray, stop: np.ndarray) -> Events:
+    """The events of several stretches as one ragged block."""
+    lengths = stop - start
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    index = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
+    times = interactions.timestamp
+    timestamp = np.zeros(len(index), np.int64) if times is None else times[index]
+    return Events(offsets, interactions.item[index], timestamp, interactions.actions[index])
+
+
+def train_events(interactions: Interactions, split: Split) -> Events:
+    """All train-part events by user, for recommenders that are fitted on counts."""
+    first = interactions.offsets[:-1]
+    return gather(interactions, first, first + train_lengths(interactions, split))
+
+
+def item_counts(interactions: Interactions, split: Split, n_items: int) -> np.ndarray:
+    """Train-part events per item, (n_items + 1,) int64; entry 0 is padding's, always 0."""
+    return np.bincount(interactions.item[split.part == TRAIN], minlength=n_items + 1).astype(np.int64)

@@ -1,0 +1,65 @@
+"""What models are made of, in pure torch: attention, blocks, layouts, scorer, shared losses, base classes."""
+
+from .attention import Attended, Boost, attend, causal_mask
+from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock, init_linear
+from .context import PartContext
+from .dropout import dropout
+from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding, init_normal
+from .losses import softmax_loss, softmax_loss_from_scores
+from .model import Encoded, SequenceModel, Traits
+from .parts import (
+    Backbone,
+    Combiner,
+    CombinerParameters,
+    Compressor,
+    DevicePlan,
+    Events,
+    Modifier,
+    Objective,
+    Output,
+    Plan,
+    TaggedParameter,
+)
+from .scorer import BoundScorer, ItemBias, Scorer
+from .tokens import Kind, PrefixTokens, States, Tokens
+
+__all__ = [
+    "ActionEmbedding",
+    "Attended",
+    "Backbone",
+    "Boost",
+    "BoundScorer",
+    "Combiner",
+    "CombinerParameters",
+    "Compressor",
+    "DevicePlan",
+    "Encoded",
+    "Events",
+    "FeedForward",
+    "ItemBias",
+    "ItemEmbedding",
+    "Kind",
+    "Modifier",
+    "Objective",
+    "Output",
+    "PartContext",
+    "Plan",
+    "PositionEmbedding",
+    "PrefixTokens",
+    "Scorer",
+    "SelfAttention",
+    "SequenceModel",
+    "States",
+    "TaggedParameter",
+    "Tokens",
+    "Traits",
+    "TransformerBlock",
+    "UserEmbedding",
+    "attend",
+    "causal_mask",
+    "dropout",
+    "init_linear",
+    "init_normal",
+    "softmax_loss",
+    "softmax_loss_from_scores",
+]

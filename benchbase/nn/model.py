@@ -1,0 +1,140 @@
+"""SequenceModel: embedding, layout, compressor, backbone, modifiers and scorer as one module."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batches import Batch, Targets
+from ..specs import LayoutConfig
+from .context import Context, PartContext, Phase, Sites
+from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
+from .layouts import base_mask, event_states, layout_tokens, user_prefix, with_prefixes
+from .parts import Backbone, Compressor, DevicePlan, Modifier, Objective, Output
+from .scorer import BoundScorer, Scorer, ScoreTerm
+from .tokens import Kind, States, Tokens
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One forward pass: states by event, tokens, traces, attention masses per layer, routes that ran."""
+
+    states: States
+    tokens: Tokens
+    traces: Mapping[str, Tensor]
+    masses: Sequence[Tensor]
+    routes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the specs of backbone and modifiers say that a forward pass depends on."""
+
+    causal: bool = True
+    masked: bool = False
+    normaliser: float | None = None
+    sites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    publishes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    reads_events: Mapping[str, bool] = field(default_factory=dict)
+
+
+class SequenceModel(nn.Module):
+    """Tokens -> backbone (+ modifiers) -> states -> scorer.
+
+    `modifiers` and `objectives` are ordered by name; `generators` hold one source of randomness per part,
+    "backbone" for the backbone's.
+    """
+
+    def __init__(
+        self,
+        embedding: ItemEmbedding,
+        layout: LayoutConfig,
+        backbone: Backbone,
+        scorer: Scorer,
+        traits: Traits,
+        generators: Mapping[str, torch.Generator],
+        modifiers: Mapping[str, Modifier] | None = None,
+        objectives: Mapping[str, Objective] | None = None,
+        compressor: Compressor | None = None,
+        actions: ActionEmbedding | None = None,
+        users: UserEmbedding | None = None,
+        readout: nn.Linear | None = None,
+    ):
+        super().__init__()
+        self.layout, self.traits, self.generators = layout, traits, dict(generators)
+        self.embedding, self.actions, self.users = embedding, actions, users
+        self.compressor, self.backbone = compressor, backbone
+        self.modifiers = nn.ModuleDict(dict(modifiers or {}))
+        self.readout, self.scorer = readout, scorer
+        self.objectives = nn.ModuleDict(dict(objectives or {}))
+
+    def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None) -> Encoded:
+        """Run the backbone over a batch; nothing here sees what must be predicted."""
+        shared = Context(batch, self.embedding, self.backbone.n_layers, phase, self.traits.normaliser)
+        shared.causal = self.traits.causal
+        views = {name: self._view(shared, name) for name in self.modifiers}
+        shared.sites = Sites([
+            (part, self.traits.sites[name], views[name]) for name, part in self._named_modifiers()
+        ])
+        shared.tokens, readers = self._tokens(shared, batch)
+        shared.base_mask = base_mask(shared.tokens, batch, self.traits.causal, readers)
+        shared.groups = None if groups is None else groups(shared.tokens)
+        h = self.backbone(PartContext(shared, self.generators["backbone"]))
+        wide = shared.sites.readout(h)
+        after = wide if self.readout is None else self.readout(wide)
+        states = event_states(after, shared.tokens, batch, self.layout.kind, self.traits.masked)
+        return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
+
+    def output(self, encoded: Encoded, batch: Batch, targets: Targets, phase: Phase,
+               vectors: Tensor | None = None) -> Output:
+        """The states of the targets, ready for objectives or ranking; `vectors` spares making them again."""
+        at = encoded.states.predicting_item if targets.task == "next_item" else encoded.states.predicting_action
+        scorer = BoundScorer(self.scorer, targets.row, self.score_terms(batch, phase), vectors)
+        return Output(
+            at(targets.row, targets.event), scorer, encoded.tokens, encoded.traces, encoded.masses, self.embedding
+        )
+
+    def score_terms(self, batch: Batch, phase: Phase) -> list[ScoreTerm]:
+        """The score terms of all objectives that have one, for this batch."""
+        own = [o for o in self.objectives.values() if type(o).score_term is not Objective.score_term]  # type: ignore[attr-defined]
+        return [lambda items, o=o: o.score_term(batch, items, phase) for o in own]  # type: ignore[misc]
+
+    def _named_modifiers(self) -> list[tuple[str, Modifier]]:
+        return [(name, part) for name, part in self.modifiers.items() if isinstance(part, Modifier)]
+
+    def _view(self, shared: Context, name: str) -> PartContext:
+        generator = self.generators[f"modifier.{name}"]
+        return PartContext(shared, generator, self.traits.publishes.get(name, frozenset()), name)
+
+    def _tokens(self, shared: Context, batch: Batch) -> tuple[Tokens, Tensor | None]:
+        """All tokens of a batch, and which prefix tokens read events."""
+        items = self.embedding(batch.items, batch.hide_item)
+        tokens = layout_tokens(self.layout, batch, items, self._action_vectors(batch))
+        prefixes = []
+        if self.users is not None:
+            prefixes.append((user_prefix(self.users(batch.users)), Kind.USER, False))
+        if self.compressor is not None and isinstance(batch.plan, DevicePlan):
+            prefixes.append((self.compressor.encode(batch.plan, self.embedding), Kind.HISTORY, False))
+        prefixes += [(p, Kind.PREFIX, reads) for p, reads in shared.sites.prefixes(self.traits.reads_events)]
+        readers = None
+        if any(reads for _, _, reads in prefixes):
+            counts = torch.tensor([p.x.shape[1] for p, _, _ in prefixes])
+            readers = torch.tensor([reads for _, _, reads in prefixes]).repeat_interleave(counts)
+            readers = readers.to(batch.items.device)
+        return with_prefixes(tokens, [(p, kind) for p, kind, _ in prefixes]), readers
+
+    def _action_vectors(self, batch: Batch) -> Callable[[], Tensor] | None:
+        """Action vectors of a batch (B, T, D), made once and only if somebody asks."""
+        if self.actions is None:
+            return None
+        made: list[Tensor] = []
+
+        def vectors() -> Tensor:
+            if not made:
+                assert self.actions is not None
+                seen = batch.valid & ~batch.hide_action
+                made.append(self.actions(batch.actions) * seen.unsqueeze(-1))
+            return made[0]
+
+        return vectors

@@ -1,0 +1,94 @@
+"""Scorer: from a state to a score for every item; the same object for loss and ranking."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..specs import ScorerConfig
+from .embedding import ItemEmbedding, init_normal
+
+
+@dataclass(frozen=True)
+class ItemBias:
+    """A term per item (n_items,), the same for every row: it keeps the fused softmax loss."""
+
+    vector: Tensor
+
+
+ScoreTerm = Callable[[Tensor], Tensor | ItemBias | None]
+"""From item ids (M) to a matrix (B, M), a bias over all items, or None."""
+
+
+class Scorer(nn.Module):
+    """Item vectors and how a query meets them; column j of a score matrix is item j + 1."""
+
+    def __init__(self, config: ScorerConfig, embedding: ItemEmbedding):
+        super().__init__()
+        self.config = config
+        self._embedding = [embedding]  # in a list: the table belongs to the model, not to this module
+        n_items, width = embedding.n_items, embedding.width
+        self.table = None
+        if config.output == "separate":
+            self.table = nn.Parameter(init_normal(torch.empty(n_items, width)))
+        self.item_bias = nn.Parameter(torch.zeros(n_items)) if config.bias else None
+
+    @property
+    def n_items(self) -> int:
+        return self._embedding[0].n_items
+
+    def vectors(self) -> Tensor:
+        """Item vectors as scored (n_items, D): normalised under `score: cosine`."""
+        table = self._embedding[0].items() if self.table is None else self.table
+        return F.normalize(table, dim=-1) if self.config.score == "cosine" else table
+
+    def query(self, states: Tensor) -> Tensor:
+        """States (P, D) as scored: normalised under `score: cosine`, divided by the temperature."""
+        if self.config.score == "cosine":
+            states = F.normalize(states, dim=-1)
+        return states if self.config.temperature == 1.0 else states / self.config.temperature
+
+
+class BoundScorer:
+    """The scorer for one batch: it also knows which row each state is of, and the score terms in force."""
+
+    def __init__(self, scorer: Scorer, row: Tensor, terms: Sequence[ScoreTerm] = (), vectors: Tensor | None = None):
+        self.scorer, self.row, self.terms = scorer, row, terms
+        self.vectors = scorer.vectors() if vectors is None else vectors
+
+    def linear(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Query (P, D), item vectors (N, D), bias (N) or None, term matrix (P, N) or None: their sum is the score."""
+        bias, matrix = self._all_terms()
+        return self.scorer.query(states), self.vectors, bias, matrix
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores of all items (P, n_items)."""
+        query, vectors, bias, matrix = self.linear(states)
+        scores = query @ vectors.T if bias is None else torch.addmm(bias, query, vectors.T)
+        return scores if matrix is None else scores + matrix
+
+    def score_items(self, states: Tensor, items: Tensor) -> Tensor:
+        """Scores (P, k) of `items`: (P, k) for each state its own, or (k) shared by all."""
+        query = self.scorer.query(states)
+        picked = self.vectors[items - 1]
+        scores = query @ picked.T if items.dim() == 1 else torch.einsum("pd,pkd->pk", query, picked)
+        bias, matrix = self._all_terms() if self.terms or self.scorer.item_bias is not None else (None, None)
+        if bias is not None:
+            scores = scores + bias[items - 1]
+        if matrix is not None:
+            scores = scores + (matrix[:, items - 1] if items.dim() == 1 else matrix.gather(1, items - 1))
+        return scores
+
+    def _all_terms(self) -> tuple[Tensor | None, Tensor | None]:
+        bias, matrix = self.scorer.item_bias, None
+        if self.terms:
+            items = torch.arange(1, self.scorer.n_items + 1, device=self.row.device)
+            for term in self.terms:
+                value = term(items)
+                if isinstance(value, ItemBias):
+                    bias = value.vector if bias is None else bias + value.vector
+                elif value is not None:
+                    matrix = value if matrix is None else matrix + value
+        return bias, None if matrix is None else matrix[self.row]
