@@ -6,9 +6,11 @@ A spec describes; the object that its `build` returns acts. Nothing here imports
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import PluginError
 
@@ -34,7 +36,7 @@ class ScorerConfig(Config):
     """How a state becomes a score for every item; one choice for loss and ranking."""
 
     score: Literal["dot", "cosine"] = Field("dot", description="product of query and item vector, or their cosine")
-    output: Literal["tied", "separate"] = Field("tied", description="item vectors: the input's, or a table of their own")
+    output: Literal["tied", "separate"] = Field("tied", description="item vectors: those of the input, or their own")
     temperature: float = Field(1.0, gt=0, description="scores are divided by it")
     bias: bool = Field(False, description="add a learned bias per item")
 
@@ -261,6 +263,11 @@ class CombinerSpec(Spec):
 
     kind: ClassVar[str] = "combiner"
 
+    def _check(self, where: str) -> None:
+        if not issubclass(self.config, CombinerConfig):
+            raise PluginError(f"{where}: config is {self.config.__name__}. "
+                              "Expected a subclass of benchbase.CombinerConfig, which has `balance`.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompressorSpec(Spec):
@@ -279,6 +286,16 @@ class RecommenderSpec(Spec):
     kind: ClassVar[str] = "recommender"
     guard: bool = False
 
+    def _check(self, where: str) -> None:
+        if not self.guard:
+            return
+        try:
+            self.config()
+        except ValidationError as error:
+            missing = ", ".join(str(problem["loc"][0]) for problem in error.errors() if problem["loc"])
+            raise PluginError(f"{where}: a guard without a default for {missing}. "
+                              "Expected defaults for all: guards join suites by themselves.") from error
+
 
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
@@ -286,8 +303,21 @@ KINDS: Mapping[str, type[Spec]] = {
 }
 
 
-def defaults(config: Config) -> dict[str, Any]:
-    """Every parameter of a part with its value, ready for canonical JSON."""
-    return config.model_dump(mode="json")
+def defaults(config: BaseModel) -> dict[str, Any]:
+    """Every parameter of a part with its value, ready for canonical JSON: sets sorted, since theirs is no order."""
+    plain: dict[str, Any] = _plain(config.model_dump())
+    return plain
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item) for item in value), key=repr)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    return value if isinstance(value, (str, bool, int, float, type(None))) else str(value)
