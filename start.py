@@ -98,15 +98,15 @@ def with_torch(uv: Path, python: Path, env: dict[str, str]) -> dict[str, str]:
     if torch_choice() == "cuda" or env.get("UV_TORCH_BACKEND"):
         say(f"torch: {env.get('UV_TORCH_BACKEND') or 'the CUDA build'}, as asked for")
         return env
-    asked = [uv, "pip", "install", "--dry-run", "--python", python, "-c", "constraints.txt", "torch"]
+    asked = [str(uv), "pip", "install", "--dry-run", "--python", str(python), "-c", "constraints.txt", "torch"]
     for tried in (env, {**env, "UV_TORCH_BACKEND": "cpu"}):
         plan = subprocess.run(asked, cwd=ROOT, env=tried, capture_output=True, text=True)
         if plan.returncode == 0 and not any(name in plan.stderr for name in CUDA):
             say("torch: the CPU build (BENCHBASE_TORCH=cuda takes the CUDA build instead)")
             return tried
-    raise refuse(f"no CPU build of torch for Python {sys.version.split()[0]} can be reached, neither through find-links "
-                 f"nor at {CPU_INDEX}. Offer a wheel (PIP_FIND_LINKS=folder), or take the CUDA build "
-                 f"(BENCHBASE_TORCH=cuda).\n{plan.stderr.strip()}")
+    raise refuse(f"no CPU build of torch for Python {sys.version.split()[0]} can be reached, neither through find-links"
+                 f" nor at {CPU_INDEX}. Offer a wheel (PIP_FIND_LINKS=folder), or take the CUDA build"
+                 f" (BENCHBASE_TORCH=cuda).\n{plan.stderr.strip()}")
 
 
 # Environments
