@@ -61,10 +61,7 @@ def intra_list_diversity(lists: ArrayLike, features: ArrayLike, k: int) -> Float
     similarity = _jaccard if table.dtype == np.bool_ else _cosine
     table = np.concatenate((np.zeros_like(table[:1]), table))  # row 0 is padding
     step = max(1, BUDGET // max(1, k * table.shape[1]))
-    parts = [
-        _distance(similarity(table[part]), part > 0)
-        for part in np.split(items, range(step, len(items), step))
-    ]
+    parts = [_distance(similarity(table[part]), part > 0) for part in np.split(items, range(step, len(items), step))]
     return np.concatenate(parts)
 
 
@@ -110,8 +107,7 @@ def _top(where: str, lists: ArrayLike, n_items: int, k: int) -> Ints:
     items = np.asarray(lists)
     if items.ndim != 2 or not 1 <= k <= items.shape[1]:
         raise BenchbaseError(
-            f"metrics.{where}: lists of shape {items.shape} hold no top {k}. "
-            "Expected (rows, K) with K >= k >= 1."
+            f"metrics.{where}: lists of shape {items.shape} hold no top {k}. Expected (rows, K) with K >= k >= 1."
         )
     if items.size and not 0 <= items.min() <= items.max() <= n_items:
         raise BenchbaseError(

@@ -71,9 +71,7 @@ def _midranks(owner: Ints, p: Floats) -> Floats:
 def _rows(where: str, label: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
     labels, p = columns(f"metrics.{where}", label=label, probability=probability)
     if not np.isin(labels, (0, 1)).all():
-        raise BenchbaseError(
-            f"metrics.{where}: a label is neither 0 nor 1. Expected 1 where the action happened."
-        )
+        raise BenchbaseError(f"metrics.{where}: a label is neither 0 nor 1. Expected 1 where the action happened.")
     if not ((p >= 0) & (p <= 1)).all():
         raise BenchbaseError(
             f"metrics.{where}: a probability is nan or outside 0 to 1. Expected sigmoid outputs, not logits."

@@ -51,8 +51,7 @@ def parse(name: str) -> Metric:
         raise BenchbaseError(f"metrics: '{name}' has no cutoff. Expected name@k. Nearest: '{name}@10'.")
     if not re.fullmatch("[1-9][0-9]*", cutoff):
         raise BenchbaseError(
-            f"metrics: '{name}' has the cutoff '{cutoff}'. Expected a whole number from 1. "
-            f"Nearest: '{family}@10'."
+            f"metrics: '{name}' has the cutoff '{cutoff}'. Expected a whole number from 1. Nearest: '{family}@10'."
         )
     return Metric(family, int(cutoff))
 

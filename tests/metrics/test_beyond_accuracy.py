@@ -71,9 +71,7 @@ def test_edges_of_the_distances():
 
 @pytest.mark.parametrize("k", [0, 3])
 def test_a_cutoff_the_lists_do_not_hold_is_explained(k):
-    with pytest.raises(
-        BenchbaseError, match=rf"metrics\.coverage: lists of shape \(1, 2\) hold no top {k}\. Expected"
-    ):
+    with pytest.raises(BenchbaseError, match=rf"metrics\.coverage: lists of shape \(1, 2\) hold no top {k}\. Expected"):
         coverage([[1, 2]], 4, k)
 
 
@@ -85,7 +83,5 @@ def test_an_item_outside_the_catalogue_is_explained(low, high):
 
 
 def test_one_history_per_list():
-    with pytest.raises(
-        BenchbaseError, match=r"metrics\.popularity_lift: the shapes are lists \(1,\), history \(2,\)"
-    ):
+    with pytest.raises(BenchbaseError, match=r"metrics\.popularity_lift: the shapes are lists \(1,\), history \(2,\)"):
         popularity_lift([[1]], [1, 1], [1.0, 1.0], 1)

@@ -26,11 +26,13 @@ def test_log_loss_of_a_certain_mistake_is_finite():
     assert log_loss([1, 0], [0.0, 1.0]) == pytest.approx(-math.log(np.finfo(np.float32).eps))
 
 
+@settings(deadline=None)
 @given(labels)
 def test_the_base_rate_has_normalised_entropy_one_exactly(rows):
     assert normalised_entropy(rows, np.full(len(rows), np.mean(rows))) == 1.0
 
 
+@settings(deadline=None)
 @given(labels, st.floats(0.01, 0.99))
 def test_no_other_constant_beats_the_base_rate(rows, constant):
     assert normalised_entropy(rows, np.full(len(rows), constant)) >= 1 - 1e-12
@@ -45,9 +47,7 @@ def test_normalised_entropy_falls_as_predictions_improve():
 @settings(deadline=None)
 @given(labels, st.data())
 def test_auc_equals_the_count_of_pairs(rows, data):
-    p = np.array(
-        data.draw(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.9]), min_size=len(rows), max_size=len(rows)))
-    )
+    p = np.array(data.draw(st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.9]), min_size=len(rows), max_size=len(rows))))
     assert auc(rows, p) == pytest.approx(pairwise_auc(np.array(rows), p), abs=1e-12)
 
 
@@ -58,9 +58,7 @@ def test_user_auc_is_the_auc_of_each_users_rows():
     users, areas = user_auc(user, label, p)
     both = [u for u in np.unique(user) if 0 < label[user == u].sum() < (user == u).sum()]
     assert users.tolist() == both and 4 not in both
-    np.testing.assert_allclose(
-        areas, [pairwise_auc(label[user == u], p[user == u]) for u in both], atol=1e-12
-    )
+    np.testing.assert_allclose(areas, [pairwise_auc(label[user == u], p[user == u]) for u in both], atol=1e-12)
 
 
 @pytest.mark.parametrize("rows", [[], [0, 0], [1, 1]])
@@ -79,14 +77,10 @@ def test_wrong_rows_are_explained(measure):
     with pytest.raises(BenchbaseError, match=where + r"a label is neither 0 nor 1\. Expected 1 where"):
         measure([1, 2], [0.5, 0.5])
     for bad in (1.5, -0.1, math.nan):
-        with pytest.raises(
-            BenchbaseError, match=where + r"a probability is nan or outside 0 to 1\. Expected sigmoid"
-        ):
+        with pytest.raises(BenchbaseError, match=where + r"a probability is nan or outside 0 to 1\. Expected sigmoid"):
             measure([1, 0], [0.5, bad])
 
 
 def test_user_auc_refuses_rows_without_user():
-    with pytest.raises(
-        BenchbaseError, match=r"metrics\.user_auc: the shapes are user \(1,\), probability \(2,\)"
-    ):
+    with pytest.raises(BenchbaseError, match=r"metrics\.user_auc: the shapes are user \(1,\), probability \(2,\)"):
         user_auc([1], [0, 1], [0.5, 0.5])

@@ -39,9 +39,7 @@ def test_without_ties_equals_ir_measures(name):
     rng = np.random.default_rng(1)
     scores = np.stack([rng.permutation(40) for _ in range(60)]).astype(np.float32)
     target = rng.integers(0, 40, 60)
-    np.testing.assert_allclose(
-        values(parse(name), *counts(scores, target)), oracle(name, scores, target), atol=1e-9
-    )
+    np.testing.assert_allclose(values(parse(name), *counts(scores, target)), oracle(name, scores, target), atol=1e-9)
 
 
 def by_all_orders(metric: Metric, row: np.ndarray, target: int) -> float:
@@ -71,10 +69,7 @@ def test_the_expectation_is_of_the_metric_not_of_the_rank(name):
     metric = parse(name)
     rng = np.random.default_rng(2)
     scores, target = rng.integers(0, 4, (30, 12)).astype(float), rng.integers(0, 12, 30)
-    ranks = [
-        [above + 1 + i for i in range(tied + 1)]
-        for above, tied, _ in zip(*counts(scores, target), strict=True)
-    ]
+    ranks = [[above + 1 + i for i in range(tied + 1)] for above, tied, _ in zip(*counts(scores, target), strict=True)]
     gain = {
         "recall": lambda r: 1.0,
         "hr": lambda r: 1.0,
@@ -186,7 +181,5 @@ def test_user_means_do_not_move_with_the_order_of_users(events, random):
 
 
 def test_user_mean_refuses_a_value_without_user():
-    with pytest.raises(
-        BenchbaseError, match=r"metrics\.user_mean: the shapes are user \(1,\), values \(2,\)"
-    ):
+    with pytest.raises(BenchbaseError, match=r"metrics\.user_mean: the shapes are user \(1,\), values \(2,\)"):
         user_mean([1], [0.0, 1.0])

@@ -21,7 +21,5 @@ def test_groups_are_apart_and_ascending():
 
 
 def test_a_missing_label_is_explained():
-    with pytest.raises(
-        BenchbaseError, match=r"metrics\.slice_means: the shapes are label \(1,\), user \(2,\)"
-    ):
+    with pytest.raises(BenchbaseError, match=r"metrics\.slice_means: the shapes are label \(1,\), user \(2,\)"):
         slice_means([0], [1, 2], [0.0, 1.0])

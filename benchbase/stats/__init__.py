@@ -1,0 +1,48 @@
+"""Which differences are real: paired tests over users, corrections, intervals, ranks, chance, main effects.
+
+Seeds are averaged within users, then users are paired. scipy is imported where a function needs it.
+"""
+
+from .attribution import Effect, main_effects
+from .chance import ChanceInterval, exact_interval
+from .correction import holm
+from .intervals import Interval, mean_interval, rank_intervals
+from .many import Friedman, critical_difference, friedman, nemenyi
+from .nested import stack, user_differences
+from .paired import (
+    Comparison,
+    bootstrap_interval,
+    compare,
+    effect_size,
+    minimal_detectable_difference,
+    paired_t,
+    sign_flip,
+    t_interval,
+    wins_ties_losses,
+)
+
+__all__ = [
+    "ChanceInterval",
+    "Comparison",
+    "Effect",
+    "Friedman",
+    "Interval",
+    "bootstrap_interval",
+    "compare",
+    "critical_difference",
+    "effect_size",
+    "exact_interval",
+    "friedman",
+    "holm",
+    "main_effects",
+    "mean_interval",
+    "minimal_detectable_difference",
+    "nemenyi",
+    "paired_t",
+    "rank_intervals",
+    "sign_flip",
+    "stack",
+    "t_interval",
+    "user_differences",
+    "wins_ties_losses",
+]
