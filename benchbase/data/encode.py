@@ -15,7 +15,7 @@ from .log import Log
 from .order import TieKeys, group, shuffle_ties, sort_within
 
 LATEST = 100_000_000_000
-"""Seconds; a later timestamp (after the year 5138) is one in milliseconds or finer."""
+"""Seconds; a later timestamp (after the year 5138) has another unit than its log says."""
 
 
 def encode(
@@ -58,7 +58,7 @@ def encode(
     interactions = Interactions(
         offsets,
         item,
-        None if log.timestamp is None else np.asarray(log.timestamp)[order].astype(np.int64, copy=False),
+        None if log.timestamp is None else _seconds(np.asarray(log.timestamp)[order], log.ticks),
         _columns(log.actions, order),
         _columns(log.features, order),
         tuple(log.actions),
@@ -85,7 +85,7 @@ def check(log: Log, where: str) -> None:
                 f"{where}: column '{name}' has {len(values)} values. Expected {n}, one for each event."
             )
     if log.timestamp is not None:
-        _check_time(np.asarray(log.timestamp), where)
+        _check_time(np.asarray(log.timestamp), log.ticks, where)
     for name, values in {**log.actions, **log.features}.items():
         values = np.asarray(values)
         if values.dtype.kind not in "iubf":
@@ -96,9 +96,14 @@ def check(log: Log, where: str) -> None:
         _bad_event(where, name, values, ~finite, "finite numbers", "Leave such rows out")
 
 
-def _check_time(timestamp: np.ndarray, where: str) -> None:
+def _seconds(timestamp: np.ndarray, ticks: int) -> np.ndarray:
+    timestamp = timestamp.astype(np.int64, copy=False)
+    return timestamp if ticks == 1 else timestamp // ticks
+
+
+def _check_time(timestamp: np.ndarray, ticks: int, where: str) -> None:
     if timestamp.dtype.kind not in "iu":
-        raise DataError(f"{where}: timestamps are of type {timestamp.dtype}. Expected integer Unix seconds.")
+        raise DataError(f"{where}: timestamps are of type {timestamp.dtype}. Expected whole Unix time.")
     if timestamp.min() < 0:
         _bad_event(
             where,
@@ -108,14 +113,14 @@ def _check_time(timestamp: np.ndarray, where: str) -> None:
             "seconds since 1970, not before",
             "Leave such rows out, or shift the times",
         )
-    if timestamp.max() > LATEST:
+    if int(timestamp.max()) > LATEST * ticks:
         _bad_event(
             where,
             "timestamp",
             timestamp,
-            timestamp > LATEST,
-            "Unix seconds",
-            "Divide milliseconds by 1000 (the files plugin: timestamp_unit: ms)",
+            timestamp > LATEST * ticks,
+            f"Unix time in {ticks} ticks a second, before the year 5138",
+            "Give the unit of the times (1000 ticks a second for milliseconds)",
         )
 
 

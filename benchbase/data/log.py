@@ -28,7 +28,9 @@ class ItemTable:
 class Log:
     """Events as the source gives them, one array a column, all of one length, in file order.
 
-    `user`, `item`: original ids. `timestamp`: integer Unix seconds, or None. `actions`, `features`: named
+    `user`, `item`: original ids. `timestamp`: whole Unix time, or None, in units of which
+    `ticks` make a second (1000: milliseconds); events are sorted by it as given, then it is kept in seconds.
+    `actions`, `features`: named
     number columns. `file_order`: the source's order means something, so equal timestamps (or all events,
     without timestamps) keep it; otherwise a seeded hash decides. `removed`: what the reader left out, by
     reason. `facts`: further lines for the data set card.
@@ -40,6 +42,7 @@ class Log:
     actions: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     items: ItemTable | None = None
+    ticks: int = 1
     file_order: bool = True
     removed: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -86,7 +86,7 @@ def content_hash(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> 
     for name in sorted(arrays):
         values = arrays[name]
         digest.update(canonical([name, values.dtype.str, values.shape]).encode())
-        digest.update(memoryview(values.reshape(-1).view(np.uint8)))
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

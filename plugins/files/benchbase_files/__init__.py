@@ -1,0 +1,35 @@
+"""Your own interaction logs as data sets: CSV, TSV, Parquet, and `user item item ...` sequence files."""
+
+from pathlib import Path
+
+from benchbase import DataContext, DatasetSpec, hookimpl
+from benchbase.data import Log, find_file
+
+from .config import FilesConfig
+
+
+def build(config: FilesConfig, context: DataContext) -> Log:
+    """Read the log; pandas and pyarrow arrive only here."""
+    from .reading import read_log
+
+    return read_log(config, context)
+
+
+def files(config: FilesConfig, context: DataContext) -> list[Path]:
+    """Every file the log is read from."""
+    given = [config.path, config.times, None if config.items is None else config.items.path]
+    return [find_file(context, path) for path in given if path is not None]
+
+
+@hookimpl
+def benchbase_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="files",
+            config=FilesConfig,
+            build=build,
+            files=files,
+            source="the files you name",
+            licence="that of the files",
+        )
+    ]

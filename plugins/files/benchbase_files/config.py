@@ -1,0 +1,93 @@
+"""Parameters of the `files` data set."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from benchbase import Config
+from benchbase.data import DatasetConfig
+
+Column = str | int
+"""A column by its name in the header, or by its place, counted from 1, where there is none."""
+
+Table = Literal["csv", "tsv", "parquet"]
+
+
+class Columns(Config):
+    """Which column holds what."""
+
+    user: Column = Field("user", description="User id: integers or strings")
+    item: Column = Field("item", description="Item id: integers or strings")
+    timestamp: Column | None = Field("timestamp", description="Time of the event; null: the file has none")
+    actions: tuple[Column, ...] = Field((), description="Kinds of feedback (rating, click, ...), as numbers")
+    features: tuple[Column, ...] = Field((), description="Other numbers of the event (play time, ...)")
+    domain: Column | None = Field(None, description="Domain of the item; must be the same in all its events")
+
+
+class Items(Config):
+    """A table of items, one row each."""
+
+    path: Path = Field(description="The table; looked up like the log")
+    format: Table = Field("csv", description="Form of the table")
+    id: str = Field("item", description="Column of the item id")
+    columns: tuple[str, ...] = Field((), description="Columns to keep as they are (title, year, ...)")
+    categories: tuple[str, ...] = Field((), description="Columns that hold several labels each")
+    category_separator: str = Field("|", min_length=1, description="What stands between two labels")
+    domain: str | None = Field(None, description="Column of the item's domain")
+    separator: str | None = Field(None, min_length=1, max_length=1, description="Default: comma or tab")
+
+
+class FilesConfig(DatasetConfig):
+    """A log of interactions in a file; relative paths are looked up in the suite's folder, then BENCHBASE_DATA."""
+
+    path: Path = Field(description="The log; `.gz` is read as it is, and found where the name lacks `.gz`")
+    format: Literal["csv", "tsv", "parquet", "sequence", "pairs"] = Field(
+        description="`sequence`: lines `user item [item ...]` in time order; `pairs`: exactly `user item`"
+    )
+    columns: Columns = Field(default_factory=Columns, description="Which column holds what (csv, tsv, parquet)")
+    separator: str | None = Field(
+        None, description="Between columns, one character or one doubled (`::`); default: comma, tab, blanks"
+    )
+    header: bool = Field(True, description="The first line names the columns (csv, tsv)")
+    encoding: str = Field("utf-8", description="Text encoding (csv, tsv, sequence, pairs)")
+    timestamp_unit: Literal["s", "ms", "us", "iso"] = Field("s", description="Unit of times; iso: date text")
+    times: Path | None = Field(None, description="File parallel to a `sequence` file: lines `user time [time ...]`")
+    file_order: bool = Field(True, description="Equal times keep the file's order; false: a seeded hash decides")
+    items: Items | None = Field(None, description="A table of items (csv, tsv, parquet)")
+
+    @model_validator(mode="after")
+    def _fit(self) -> "FilesConfig":
+        given = self.model_fields_set
+        table = self.format in ("csv", "tsv", "parquet")
+        wrong: dict[str, Any] = {
+            "columns": not table and "columns" in given,
+            "header": self.format not in ("csv", "tsv") and "header" in given,
+            "separator": self.format in ("parquet",) and self.separator is not None,
+            "times": self.format != "sequence" and self.times is not None,
+        }
+        for name, is_wrong in wrong.items():
+            if is_wrong:
+                raise ValueError(f"{name} means nothing for format {self.format}. Remove it or change the format.")
+        if not table and not self.file_order:
+            raise ValueError(f"the order of a {self.format} file is its only time. Remove file_order.")
+        if self.items is not None and self.columns.domain is not None:
+            raise ValueError("columns.domain and an item table are both given. Name the domain in items.domain.")
+        self._check_separator()
+        self._check_places()
+        return self
+
+    def _check_separator(self) -> None:
+        mark = self.separator
+        if mark is not None and not (len(mark) == 1 or (len(mark) == 2 and mark[0] == mark[1])):
+            raise ValueError(f"separator {mark!r}. Expected one character, or one character doubled such as '::'.")
+
+    def _check_places(self) -> None:
+        every = [self.columns.user, self.columns.item, self.columns.timestamp, self.columns.domain]
+        every += [*self.columns.actions, *self.columns.features]
+        kind: type = str if self.header or self.format == "parquet" else int
+        if self.format in ("csv", "tsv", "parquet"):
+            for column in every:
+                if column is not None and (not isinstance(column, kind) or column in (0,)):
+                    expected = "the names in the header" if kind is str else "places, counted from 1 (header: false)"
+                    raise ValueError(f"columns: {column!r} given. Expected {expected}.")

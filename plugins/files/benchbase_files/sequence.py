@@ -1,0 +1,94 @@
+"""Sequence files: lines `user item [item ...]`, each user's items in time order; a later line of a user goes on."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchbase import DataContext
+from benchbase.data import Log, find_file
+from benchbase.errors import DataError
+
+from .config import FilesConfig
+from .fields import TICKS, Field, problem, whole
+
+TIME = Field("timestamp", "time", "time")
+
+
+def read_sequence(config: FilesConfig, context: DataContext) -> Log:
+    """The log of a sequence file, with times where a parallel file gives them. Errors: `DataError` with the line."""
+    path = find_file(context, config.path)
+    users: list[str] = []
+    sizes: list[int] = []
+    items: list[str] = []
+    lines: list[int] = []
+    for line, fields in _lines(path, config):
+        users.append(fields[0])
+        sizes.append(len(fields) - 1)
+        items.extend(fields[1:])
+        lines.append(line)
+    if not items:
+        what = "no line names an item after the user" if users else "the file is empty"
+        raise DataError(f"{path}: {what}. Expected lines `user item [item ...]`. Check the path and the separator.")
+    times = None if config.times is None else _times(config, context, users, sizes, lines, path)
+    empty = sizes.count(0)
+    facts = {"users without items": str(empty)} if empty else {}
+    return Log(np.repeat(_ids(users), sizes), _ids(items), times, ticks=TICKS[config.timestamp_unit], facts=facts)
+
+
+def _times(config: FilesConfig, context: DataContext, users: list[str], sizes: list[int], lines: list[int],
+           of: Path) -> np.ndarray:
+    """Times out of the parallel file, (n,) int64 ticks; every line must match its partner."""
+    assert config.times is not None
+    path = find_file(context, config.times)
+    texts: list[str] = []
+    count = 0
+    for count, (line, fields) in enumerate(_lines(path, config), 1):
+        if count > len(users):
+            break
+        user, size = users[count - 1], sizes[count - 1]
+        if fields[0] != user or len(fields) - 1 != size:
+            raise DataError(f"{path}:{line}: user {fields[0]} with {len(fields) - 1} times. Expected user {user} with "
+                            f"{size}, as in {of}:{lines[count - 1]}. Give the file that belongs to it.")
+        for text in fields[1:]:
+            if wrong := problem(TIME, text, config.timestamp_unit):
+                raise DataError(f"{path}:{line}: {wrong}")
+        texts.extend(fields[1:])
+    if count != len(users):
+        raise DataError(f"{path}: {'more' if count > len(users) else 'fewer'} lines than {of}, which has {len(users)}. "
+                        "Expected one line of times for each of its lines. Give the file that belongs to it.")
+    return _ticks(texts, config.timestamp_unit)
+
+
+def _ticks(texts: list[str], unit: str) -> np.ndarray:
+    if unit == "iso":
+        import pandas as pd
+
+        return np.asarray(pd.to_datetime(texts, format="ISO8601", utc=True).as_unit("us").asi8)
+    values = _ids(texts)
+    return np.asarray(whole(values if values.dtype.kind == "i" else values.astype(np.float64)))
+
+
+def _lines(path: Path, config: FilesConfig) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of every line that is not blank."""
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding=config.encoding) as stream:
+            for number, line in enumerate(stream, 1):
+                if fields := line.split() if config.separator is None else line.rstrip("\n").split(config.separator):
+                    yield number, fields
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not {config.encoding} text ({error.reason}). Expected {config.encoding}. "
+                        "Set encoding, for example to latin-1.") from None
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
+
+
+def _ids(texts: list[str]) -> np.ndarray:
+    """Integers where all are, else strings."""
+    try:
+        return np.array(texts, dtype=np.str_).astype(np.int64)
+    except (ValueError, OverflowError):
+        return np.array(texts, dtype=object)
