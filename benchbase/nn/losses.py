@@ -7,68 +7,105 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROWS = 512
-"""Rows of the softmax held at a time: (ROWS, n_items) stays in cache, nothing (P, n_items) is ever made."""
+CPU_ROWS = 256
+"""Rows of the softmax a CPU holds at a time, so that they stay in its cache between the three products."""
+
+ELEMENTS = 2**25
+"""Scores held at a time, at most: a bound on memory where items are many, and the chunk of other devices."""
+
+UNDERFLOW = 1e-30
+"""Below this a probability has lost digits, and its logarithm is made from the scores again."""
 
 
-def softmax_loss(query: Tensor, vectors: Tensor, target: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+def softmax_loss(query: Tensor, vectors: Tensor, target: Tensor, weights: Tensor, bias: Tensor | None = None,
+                 products: torch.dtype | None = None) -> Tensor:
     """Mean cross-entropy of a softmax over all items, exact, in chunks, with its own backward.
 
     Shapes: query (P, D), vectors (N, D), target (P) index into N, weights (P), bias (N) or None. The
     gradients are made in the forward pass, from the probabilities at hand, so no (P, N) tensor exists.
+    `products`: a narrower type for the two products that make the gradients; the loss stays exact.
     """
-    total = weights.sum()
-    share = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)
-    return _SoftmaxLoss.apply(query, vectors, target, share, bias)  # type: ignore[no-any-return,no-untyped-call]
+    query, share = query.to(vectors.dtype), weights.to(vectors.dtype)
+    share = share / share.sum().clamp_min(torch.finfo(share.dtype).tiny)
+    loss: Tensor = _SoftmaxLoss.apply(query, vectors, target, share, bias, products)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def chunk_rows(n_rows: int, n_items: int, device: torch.device) -> int:
+    """Rows to hold at a time: at least one, whatever the sizes."""
+    most = max(1, ELEMENTS // max(n_items, 1))
+    return max(1, min(n_rows, most, CPU_ROWS) if device.type == "cpu" else min(n_rows, most))
 
 
 class _SoftmaxLoss(torch.autograd.Function):
     """Sum over rows of share * -log softmax(query vectors' + bias)[target]."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, vectors: Tensor, target: Tensor, share: Tensor, bias: Tensor | None) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
-        grad_query = torch.empty_like(query) if wanted else None
-        grad_vectors = torch.zeros_like(vectors) if wanted else None
-        grad_bias = torch.zeros_like(bias) if wanted and bias is not None else None
-        loss = query.new_zeros(())
-        rows = min(ROWS, max(len(query), 1))
-        logits, probs = query.new_empty(rows, len(vectors)), query.new_empty(rows, len(vectors))
+    def forward(ctx: Any, query: Tensor, vectors: Tensor, target: Tensor, share: Tensor, bias: Tensor | None,
+                products: torch.dtype | None) -> Tensor:
+        gradients = _Gradients(query, vectors, share, bias, products) if any(ctx.needs_input_grad) else None
+        rows = chunk_rows(len(query), len(vectors), query.device)
+        scores, probs = query.new_empty(rows, len(vectors)), query.new_empty(rows, len(vectors))
+        index = torch.arange(rows, device=query.device)
+        losses = torch.empty_like(share)
         for start in range(0, len(query), rows):
-            chunk = slice(start, start + rows)
-            q, t, s = query[chunk], target[chunk], share[chunk]
-            scores, p = logits[: len(q)], probs[: len(q)]
-            torch.mm(q, vectors.T, out=scores)
+            chunk = slice(start, min(start + rows, len(query)))
+            n, at = chunk.stop - start, target[chunk]
+            s, p = scores[:n], probs[:n]
+            torch.mm(query[chunk], vectors.T, out=s)
             if bias is not None:
-                scores.add_(bias)
-            torch.softmax(scores, dim=-1, out=p)
-            loss += (s * _negative_log(scores, p, t)).sum()
-            if grad_query is None or grad_vectors is None:
-                continue
-            p[torch.arange(len(q), device=p.device), t] -= 1
-            torch.mm(p, vectors, out=grad_query[chunk])
-            grad_query[chunk] *= s[:, None]
-            grad_vectors.addmm_(p.T, q * s[:, None])
-            if grad_bias is not None:
-                grad_bias.addmv_(p.T, s)
-        if wanted:
-            ctx.save_for_backward(grad_query, grad_vectors, grad_bias)
-        return loss
+                s += bias
+            torch.softmax(s, dim=-1, out=p)
+            losses[chunk] = _negative_log(s, p, at)
+            if gradients is not None:
+                p[index[:n], at] -= 1
+                gradients.add(chunk, p)
+        ctx.save_for_backward(*((None, None, None) if gradients is None else gradients.finish(share)))
+        return (losses * share).sum()
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, vectors, bias = ctx.saved_tensors
-        return query * grad, vectors * grad, None, None, None if bias is None else bias * grad
+        return query * grad, vectors * grad, None, None, None if bias is None else bias * grad, None
+
+
+class _Gradients:
+    """Gradients of query, vectors and bias, filled chunk by chunk from probabilities less the target's 1."""
+
+    def __init__(self, query: Tensor, vectors: Tensor, share: Tensor, bias: Tensor | None,
+                 products: torch.dtype | None):
+        self.narrow = products if products != query.dtype else None
+        self.weighted, self.other, self.share = query * share[:, None], vectors, share
+        if self.narrow is not None:
+            self.weighted, self.other = self.weighted.to(self.narrow), vectors.to(self.narrow)
+        self.query, self.vectors = torch.empty_like(query), torch.zeros_like(vectors)
+        self.bias = None if bias is None else torch.zeros_like(bias)
+
+    def add(self, chunk: slice, p: Tensor) -> None:
+        """Take in the rows of one chunk; p (rows, N)."""
+        if self.bias is not None:
+            self.bias.addmv_(p.T, self.share[chunk])
+        if self.narrow is None:
+            torch.mm(p, self.other, out=self.query[chunk])
+            self.vectors.addmm_(p.T, self.weighted[chunk])
+        else:
+            p = p.to(self.narrow)
+            self.query[chunk] = p @ self.other
+            self.vectors += p.T @ self.weighted[chunk]
+
+    def finish(self, share: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.query.mul_(share[:, None]), self.vectors, self.bias
 
 
 def _negative_log(scores: Tensor, p: Tensor, target: Tensor) -> Tensor:
-    """-log p at the target, from the scores where p has underflowed."""
+    """-log p (rows) at the target, from the scores where p has underflowed."""
     picked = p.gather(1, target[:, None]).squeeze(1)
     loss = -picked.log()
-    lost = picked < 1e-30
+    lost = picked < UNDERFLOW
     if bool(lost.any()):
-        loss[lost] = torch.logsumexp(scores[lost], dim=-1) - scores[lost].gather(1, target[lost, None]).squeeze(1)
+        again = F.log_softmax(scores[lost], dim=-1)
+        loss[lost] = -again.gather(1, target[lost, None]).squeeze(1)
     return loss
 
 

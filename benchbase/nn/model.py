@@ -11,7 +11,7 @@ from ..specs import LayoutConfig
 from .context import Context, PartContext, Phase, Sites
 from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
 from .layouts import base_mask, event_states, layout_tokens, user_prefix, with_prefixes
-from .parts import Backbone, Compressor, DevicePlan, Modifier, Objective, Output
+from .parts import Backbone, Compressor, Modifier, Objective, Output
 from .scorer import BoundScorer, Scorer, ScoreTerm
 from .tokens import Kind, States, Tokens
 
@@ -114,8 +114,9 @@ class SequenceModel(nn.Module):
         prefixes = []
         if self.users is not None:
             prefixes.append((user_prefix(self.users(batch.users)), Kind.USER, False))
-        if self.compressor is not None and isinstance(batch.plan, DevicePlan):
-            prefixes.append((self.compressor.encode(batch.plan, self.embedding), Kind.HISTORY, False))
+        if self.compressor is not None:
+            plan = batch.plan.to(batch.items.device)
+            prefixes.append((self.compressor.encode(plan, self.embedding), Kind.HISTORY, False))
         prefixes += [(p, Kind.PREFIX, reads) for p, reads in shared.sites.prefixes(self.traits.reads_events)]
         readers = None
         if any(reads for _, _, reads in prefixes):

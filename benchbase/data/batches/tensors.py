@@ -19,7 +19,7 @@ class _Tensors:
 def _move(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
-    return value.to(device) if isinstance(value, _Tensors) else value
+    return value.to(device) if hasattr(value, "to") else value
 
 
 @dataclass(frozen=True)

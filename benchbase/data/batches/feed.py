@@ -1,0 +1,255 @@
+"""Feed: from rows of interactions to Batch and Targets, for training and for scoring."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from ...specs import Negatives
+from ..catalogue import Catalogue
+from ..draws import Law, derive_seed, draw_items, hidden_events, mix, negatives_key, popularity_law, shuffled, uniform_law
+from ..interactions import Interactions
+from ..sequences import Events, Rows, gather, item_counts, score_rows, train_rows
+from ..splits import Split
+from .tensors import Batch, History, Targets
+
+
+class Planner(Protocol):
+    """A compressor as the data side sees it."""
+
+    def plan(self, history: Events, window: Events, budget: int) -> Any: ...
+
+
+@dataclass(frozen=True)
+class FeedConfig:
+    """What decides how rows become batches; all of it belongs to the protocol or the training of the suite."""
+
+    window: int
+    masked: bool = False
+    query_time: Literal["next", "last"] = "next"
+    supervise: Literal["all", "last", "candidates"] = "all"
+    mask_rate: float = 0.2
+    seed: int = 0
+    negatives: Mapping[str, Negatives] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """Rows of one length group with their targets; `negatives` by objective, drawn for these targets."""
+
+    batch: Batch
+    targets: Targets
+    negatives: Mapping[str, Targets]
+
+    def targets_for(self, objective: str) -> Targets:
+        """The targets with the negatives that this objective asked for."""
+        return self.negatives.get(objective, self.targets)
+
+
+@dataclass(frozen=True)
+class ScoreBatch:
+    """Rows to score: `index` (B,) says which evaluated event each row stands for."""
+
+    batch: Batch
+    targets: Targets
+    index: np.ndarray
+
+
+class Feed:
+    """Makes every Batch and Targets of one run; what it draws depends on (seed, epoch, user, event) alone."""
+
+    def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
+                 compressor: Planner | None = None):
+        self.interactions, self.catalogue, self.config = interactions, catalogue, config
+        self.compressor = compressor
+        self.rows = train_rows(interactions, split, config.window, config.masked)
+        counts = item_counts(interactions, split, catalogue.n_items)
+        laws: dict[str, Callable[[], Law]] = {
+            "uniform": lambda: uniform_law(catalogue.n_items), "popularity": lambda: popularity_law(counts)
+        }
+        self._laws = {name: laws[name]() for name in {request.law for request in config.negatives.values()}}
+
+    def n_batches(self, size: int) -> int:
+        """Training steps in an epoch at `size` rows a batch."""
+        return -(-len(self.rows) // size)
+
+    def train_batches(self, epoch: int, size: int, buckets: int) -> Iterator[list[TrainBatch]]:
+        """One list per step: the rows of a batch, sorted by length into up to `buckets` groups, oldest events dropped."""
+        order = shuffled(len(self.rows), derive_seed(self.config.seed, "shuffle", epoch))
+        for step, start in enumerate(range(0, len(order), size)):
+            rows = self.rows[order[start : start + size]]
+            by_length = np.argsort(rows.stop - rows.start, kind="stable")
+            groups = np.array_split(by_length, min(buckets, len(by_length)))
+            yield [self._train_batch(rows[group], epoch, step) for group in groups]
+
+    def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
+        """The evaluated events (n,), positions in the interactions, in chunks of like length."""
+        config = self.config
+        rows = score_rows(self.interactions, events, config.window - 1 if config.masked else config.window)
+        order = np.argsort(rows.stop - rows.start, kind="stable")
+        for start in range(0, len(order), size):
+            index = order[start : start + size]
+            yield self._score_batch(rows[index], index)
+
+    def _train_batch(self, rows: Rows, epoch: int, step: int) -> TrainBatch:
+        masked = self.config.masked
+        # the last event of a row is predicted and never read, unless it is masked in place
+        rows, plan = self._displace(rows, rows.stop if masked else rows.stop - 1)
+        columns = _Columns(self, rows.start, rows.stop if masked else rows.stop - 1)
+        after_last = rows.stop - 1 if not masked else None
+        hidden = self._hidden(rows, columns, epoch) if masked else None
+        batch = self._batch(rows, columns, after_last, hidden, plan)
+        targets = self._train_targets(rows, columns, hidden)
+        return TrainBatch(batch, targets, self._with_negatives(rows, targets, epoch, step))
+
+    def _score_batch(self, rows: Rows, index: np.ndarray) -> ScoreBatch:
+        rows, plan = self._displace(rows, rows.stop)
+        hidden = None
+        columns = _Columns(self, rows.start, rows.stop)
+        if self.config.masked:
+            # one hidden event more: the target's place, of which only the time is known
+            columns = _Columns(self, rows.start, rows.stop + 1)
+            hidden = np.arange(columns.width) == (columns.lengths - 1)[:, None]
+        batch = self._batch(rows, columns, None if self.config.masked else rows.stop, hidden, plan)
+        event = columns.lengths - (1 if self.config.masked else 0)
+        return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), event), index)
+
+    def _displace(self, rows: Rows, stop: np.ndarray) -> tuple[Rows, Any]:
+        """Ask the compressor what to keep of the history, and drop the oldest window events that give way."""
+        if self.compressor is None:
+            return rows, None
+        history = gather(self.interactions, rows.first, rows.start)
+        window = gather(self.interactions, rows.start, stop)
+        plan = self.compressor.plan(history, window, self.config.window)
+        keep = np.minimum(rows.start + plan.displaced, np.maximum(stop - 1, rows.start))
+        return Rows(rows.user, rows.first, keep, rows.stop), plan
+
+    def _hidden(self, rows: Rows, columns: "_Columns", epoch: int) -> np.ndarray:
+        seed = derive_seed(self.config.seed, "mask", epoch)
+        return hidden_events(self._keys(seed, rows.user[:, None], columns.index - rows.first[:, None]), columns.lengths,
+                             self.config.mask_rate)
+
+    @staticmethod
+    def _keys(seed: int, user: np.ndarray, event: np.ndarray) -> np.ndarray:
+        """One key per event of a user, whatever batch or window it stands in."""
+        return mix(mix(np.uint64(seed) * np.ones_like(event, dtype=np.uint64), user), event)
+
+    def _batch(self, rows: Rows, columns: "_Columns", after_last: np.ndarray | None, hidden: np.ndarray | None,
+               plan: Any) -> Batch:
+        """Tensors of the columns; `after_last` (B,) are the events whose time the last query asks for."""
+        hide = np.zeros_like(columns.real) if hidden is None else hidden
+        shown = columns.real & ~hide
+        times = columns.times(hide, self.config.query_time)
+        history = None
+        if self.compressor is not None:
+            events = gather(self.interactions, rows.first, rows.start)
+            history = History(*map(torch.from_numpy, (events.offsets, events.item.astype(np.int64), events.timestamp)))
+        return Batch(
+            users=torch.from_numpy(rows.user.astype(np.int64)),
+            items=torch.from_numpy(np.where(shown, columns.items, 0)),
+            timestamps=torch.from_numpy(times),
+            query_times=torch.from_numpy(columns.query_times(times, after_last, self.config.query_time)),
+            domains=torch.from_numpy(np.where(shown, columns.domains, -1)),
+            actions=torch.from_numpy(columns.wide(self.interactions.actions) * shown[..., None]),
+            lengths=torch.from_numpy(columns.lengths),
+            features=torch.from_numpy(columns.wide(self.interactions.features) * ~hide[..., None]),
+            hide_item=torch.from_numpy(hide),
+            hide_action=torch.from_numpy(hide.copy()),
+            candidate=torch.zeros(hide.shape, dtype=torch.bool),
+            history=history,
+            plan=plan,
+        )
+
+    def _train_targets(self, rows: Rows, columns: "_Columns", hidden: np.ndarray | None) -> Targets:
+        if hidden is not None:
+            row, event = np.nonzero(hidden)
+        elif self.config.supervise == "last":
+            row, event = np.arange(len(rows)), columns.lengths
+        else:
+            row, at = np.nonzero(columns.real)
+            event = at + 1
+        return self._targets(rows.start, row, event)
+
+    def _targets(self, start: np.ndarray, row: np.ndarray, event: np.ndarray) -> Targets:
+        position = start[row] + event
+        return Targets(
+            task="next_item", row=torch.from_numpy(row), event=torch.from_numpy(event),
+            item=torch.from_numpy(self.interactions.item[position].astype(np.int64)),
+            actions=torch.from_numpy(self.interactions.actions[position]), weights=torch.ones(len(row)),
+        )
+
+    def _with_negatives(self, rows: Rows, targets: Targets, epoch: int, step: int) -> dict[str, Targets]:
+        asked = set(self.config.negatives.values())
+        made = {request: self._negatives(request, rows, targets, epoch, step) for request in asked}
+        return {objective: made[request] for objective, request in self.config.negatives.items()}
+
+    def _negatives(self, request: Negatives, rows: Rows, targets: Targets, epoch: int, step: int) -> Targets:
+        """The targets with items drawn per position, per sequence or per batch, as the request says."""
+        law = self._laws[request.law]
+        seed = derive_seed(negatives_key(self.config.seed, request), epoch)
+        row, positive = targets.row.numpy(), targets.item.numpy()
+        if request.scope == "position":
+            event = rows.start[row] + targets.event.numpy() - rows.first[row]
+            avoid = None if request.keep_positive else positive
+            items = draw_items(law, self._keys(seed, rows.user[row], event), request.count, avoid)
+        elif request.scope == "sequence":
+            items = draw_items(law, mix(np.full(len(rows), seed, np.uint64), rows.user), request.count)
+        else:
+            items = draw_items(law, mix(np.full(1, seed, np.uint64), step), request.count)[0]
+        return Targets(
+            **{name: getattr(targets, name) for name in ("task", "row", "event", "item", "actions", "weights")},
+            negatives=torch.from_numpy(items), log_q=torch.from_numpy(law.log_p[positive]),
+            log_q_negatives=torch.from_numpy(law.log_p[items]),
+        )
+
+
+class _Columns:
+    """Padded columns (B, T) of the events start[b]:stop[b]."""
+
+    def __init__(self, feed: Feed, start: np.ndarray, stop: np.ndarray):
+        self.feed, self.lengths = feed, stop - start
+        self.width = int(self.lengths.max(initial=1))
+        self.index = start[:, None] + np.arange(self.width)
+        self.real = np.arange(self.width) < self.lengths[:, None]
+        self.at = np.where(self.real, self.index, 0)
+        self.items = np.where(self.real, feed.interactions.item[self.at], 0).astype(np.int64)
+        domain = feed.catalogue.domain
+        self.domains = np.full(self.items.shape, -1, np.int64) if domain is None else domain[self.items].astype(np.int64)
+
+    def wide(self, values: np.ndarray) -> np.ndarray:
+        """Values (n, C) of the events, (B, T, C), 0 where padded."""
+        if values.shape[1] == 0:
+            return np.zeros((*self.at.shape, 0), np.float32)
+        return np.asarray(values[self.at] * self.real[..., None], dtype=np.float32)
+
+    def times(self, hide: np.ndarray, query_time: str) -> np.ndarray:
+        """Timestamps (B, T), 0 where padded or unknown; a hidden event's own only if the query may know it."""
+        source = self.feed.interactions.timestamp
+        if source is None:
+            return np.zeros(self.at.shape, np.int64)
+        times = np.where(self.real, source[self.at], 0)
+        return times if query_time == "next" or not hide.any() else _times_without_hidden(times, hide, self.real)
+
+    def query_times(self, times: np.ndarray, after_last: np.ndarray | None, query_time: str) -> np.ndarray:
+        """When the event after each one is asked for, (B, T)."""
+        source = self.feed.interactions.timestamp
+        if source is None or query_time == "last":
+            return times
+        later = np.concatenate([times[:, 1:], np.zeros_like(times[:, :1])], axis=1)
+        last = np.maximum(self.lengths - 1, 0)
+        row = np.arange(len(times))
+        later[row, last] = times[row, last] if after_last is None else source[after_last]
+        return np.where(self.real, later, 0)
+
+
+def _times_without_hidden(times: np.ndarray, hide: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Times (B, T) with each hidden event's replaced by the last shown one's before it, else the first shown one's."""
+    shown = real & ~hide
+    place = np.where(shown, np.arange(times.shape[1]), -1)
+    last = np.maximum.accumulate(place, axis=1)
+    filled = np.where(last >= 0, last, shown.argmax(axis=1)[:, None])
+    known = np.take_along_axis(times, filled, axis=1)
+    return np.where(real & shown.any(axis=1)[:, None], known, 0)
+
