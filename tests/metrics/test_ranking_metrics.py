@@ -98,7 +98,8 @@ def test_a_gain_without_ties_is_exact():
 
 
 def test_a_miss_is_zero_even_within_the_cutoff():
-    assert values(parse("recall@10"), [5, 4, 9], [0, 0, 3], [5, 5, 5]).tolist() == [0, 1, 0]
+    got = values(parse("recall@10"), [5, 4, 9, 5], [0, 0, 3, 0], [5, 5, 5, 50])
+    assert got.tolist() == [0, 1, 0, 1]
 
 
 def test_int32_counts_do_not_overflow():

@@ -8,6 +8,7 @@ from scipy import stats as scipy_stats
 
 from benchbase.errors import BenchbaseError
 from benchbase.metrics import chance, parse, values
+from benchbase.stats import chance as chance_module
 from benchbase.stats import exact_interval
 from benchbase.stats.chance import SPARED
 
@@ -53,6 +54,17 @@ def test_other_metrics_are_enumerated_to_the_grid_and_never_too_narrow(name, lev
     got = exact_interval(name, 5, candidates, level)
     assert wider_low - 1e-4 < got.low <= low + 1e-12
     assert high - 1e-12 <= got.high < wider_high + 1e-4
+
+
+@pytest.mark.parametrize("name", ["ndcg@10", "mrr@5"])
+@pytest.mark.parametrize("points", [2_000, 5_000, 20_000])
+def test_a_coarse_grid_widens_the_interval_a_little_at_both_ends(name, points, monkeypatch):
+    fine = exact_interval(name, 500, 20, 0.99)
+    monkeypatch.setattr(chance_module, "WORK", points * (1 + chance_module.FEW))
+    coarse = exact_interval(name, 500, 20, 0.99)
+    allowed = 30 * 500 / points
+    assert fine.low - allowed < coarse.low < fine.low < fine.high < coarse.high < fine.high + allowed
+    assert fine.low - coarse.low == pytest.approx(coarse.high - fine.high, abs=0.05 * allowed)
 
 
 @pytest.mark.parametrize("name", ["recall@10", "ndcg@10", "mrr@10"])
