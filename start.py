@@ -169,19 +169,22 @@ def install() -> Path:
         run(uv, "pip", "install", "-q", "--python", python_of(folder), "-c", "constraints.txt", *editable, env=env)
     else:
         say("uv cannot be had: going on with pip, which takes a minute longer")
-        run(python_of(folder), "-m", "pip", "install", "-q", "-c", "constraints.txt", *pip_torch(), *editable, env=env)
+        install_torch_with_pip(folder, env)
+        run(python_of(folder), "-m", "pip", "install", "-q", "-c", "constraints.txt", *editable, env=env)
     finish(folder, key)
     return folder
 
 
-def pip_torch() -> list[str]:
-    """What pip is told so that it takes the CPU build of torch or fails; a question on Linux only."""
+def install_torch_with_pip(folder: Path, env: dict[str, str]) -> None:
+    """Have the CPU build of torch before anything asks for torch; a question on Linux only."""
     if torch_choice() == "cuda" or sys.platform != "linux":
-        return []
+        return
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
-    pinned = next(pin for pin in pins if pin.startswith("torch=="))
+    wanted = next(pin for pin in pins if pin.startswith("torch==")) + "+cpu"
     say("torch: the CPU build (BENCHBASE_TORCH=cuda takes the CUDA build instead)")
-    return ["--extra-index-url", CPU_INDEX, f"{pinned}+cpu"]
+    command = [str(python_of(folder)), "-m", "pip", "install", "-q", "-c", "constraints.txt", wanted]
+    if subprocess.run(command, cwd=ROOT, env=env, capture_output=True).returncode:
+        run(*command, "--extra-index-url", CPU_INDEX, env=env)
 
 
 # The jobs
