@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CPU_ROWS = 256
+CPU_ROWS = 128
 """Rows of the softmax a CPU holds at a time, so that they stay in its cache between the three products."""
 
 ELEMENTS = 2**25
@@ -64,7 +64,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         return (losses * share).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, vectors, bias = ctx.saved_tensors
         return query * grad, vectors * grad, None, None, None if bias is None else bias * grad, None
