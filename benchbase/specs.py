@@ -108,8 +108,9 @@ class Needs:
 class BuildContext:
     """Facts given to every `build`: sizes, catalogue features and statistics of the train part only.
 
-    `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. `width`,
-    `n_heads` and `n_layers` are the backbone's, 0 while the backbone itself is built.
+    `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. Positions are below
+    `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
+    backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout` meets.
     """
 
     n_items: int
@@ -127,6 +128,7 @@ class BuildContext:
     width: int = 0
     n_heads: int = 0
     n_layers: int = 0
+    state_width: int = 0
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ class BoundScorer:
         self.scorer, self.row, self.terms = scorer, row, terms
         self.vectors = scorer.vectors() if vectors is None else vectors
 
+    def rows(self, some: slice) -> "BoundScorer":
+        """The same scorer for some of the states."""
+        return BoundScorer(self.scorer, self.row[some], self.terms, self.vectors)
+
     def linear(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Query (P, D), item vectors (N, D), bias (N) or None, term matrix (P, N) or None: their sum is the score."""
         bias, matrix = self._all_terms()

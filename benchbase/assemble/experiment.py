@@ -1,0 +1,101 @@
+"""Experiment: everything one run needs, built and ready to train."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..config import Configuration, Suite
+from ..data.batches import Feed, FeedConfig
+from ..data.draws import derive_seed
+from ..errors import Refusal
+from ..nn import Combiner, SequenceModel
+from ..registry import Registry
+from ..specs import BuildContext, CombinerConfig, Negatives
+from .data import RunData
+from .fits import check
+from .model import build_context, build_model
+
+
+@dataclass
+class Experiment:
+    """One configuration on one data set with one seed: a sequence model with its feed, or a recommender.
+
+    `weights` by objective: one number, or one per term. `balance` names the two losses of `combiner`.
+    """
+
+    configuration: Configuration
+    suite: Suite
+    data: RunData
+    seed: int
+    context: BuildContext
+    device: torch.device
+    model: SequenceModel | None = None
+    feed: Feed | None = None
+    weights: Mapping[str, float | Mapping[str, float]] | None = None
+    combiner: Combiner | None = None
+    balance: tuple[str, str] | None = None
+    recommender: Any = None
+
+
+def assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
+    """Build the parts of a configuration and put them together. Errors: `Refusal` where they do not fit."""
+    check(configuration, suite, registry, data)
+    torch.set_num_threads(suite.train.threads)
+    context = build_context(suite, data, configuration.layout.kind)
+    if configuration.recommender is not None:
+        part = configuration.recommender
+        torch.manual_seed(derive_seed(seed, "recommender", part.name))
+        built = registry.get("recommender", part.name).build(part.config, context)
+        return Experiment(configuration, suite, data, seed, context, torch.device("cpu"), recommender=built)
+    device = choose_device(suite.train.device)
+    model = build_model(configuration, registry, context, seed, device)
+    feed = _feed(configuration, suite, registry, data, seed, model)
+    experiment = Experiment(
+        configuration, suite, data, seed, context, device, model, feed,
+        weights={part.name: part.weight for part in configuration.objectives},
+    )
+    if configuration.combiner is not None:
+        config = configuration.combiner.config
+        assert isinstance(config, CombinerConfig)
+        experiment.combiner = _combiner(configuration, registry, context, seed)
+        experiment.balance = config.balance
+    return experiment
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device a suite asks for; `auto` is the GPU where there is one. Errors: `Refusal` for a missing GPU."""
+    present = torch.cuda.is_available()
+    if wanted == "cuda" and not present:
+        raise Refusal("train.device: no CUDA device is at hand. Expected one. Use device: auto or cpu.")
+    return torch.device("cuda" if present and wanted != "cpu" else "cpu")
+
+
+def _feed(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int,
+          model: SequenceModel) -> Feed:
+    protocol, train = suite.protocol, suite.train
+    config = FeedConfig(
+        window=protocol.window, masked=model.traits.masked, query_time=protocol.query_time,
+        supervise=train.supervise, mask_rate=train.mask_rate, seed=seed, negatives=_negatives(configuration, registry),
+    )
+    prepared = data.prepared
+    return Feed(prepared.interactions, prepared.catalogue, data.split, config, model.compressor)
+
+
+def _negatives(configuration: Configuration, registry: Registry) -> dict[str, Negatives]:
+    asked = {
+        part.name: registry.get("objective", part.name).resolve("needs", part.config).negatives
+        for part in configuration.objectives
+    }
+    return {name: request for name, request in asked.items() if request is not None}
+
+
+def _combiner(configuration: Configuration, registry: Registry, context: BuildContext, seed: int) -> Combiner:
+    part = configuration.combiner
+    assert part is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "combiner", part.name))
+        built = registry.get("combiner", part.name).build(part.config, context)
+    assert isinstance(built, Combiner)
+    return built

@@ -1,0 +1,154 @@
+"""Which parts fit each other: asked before any compute, answered with both names and what is missing."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NoReturn
+
+from ..config import Configuration, Part, Suite
+from ..data import Catalogue, Interactions
+from ..errors import Refusal
+from ..registry import Registry
+from ..specs import BackboneSpec, CombinerConfig, ModifierSpec, Needs, Spec
+from .data import RunData
+
+
+def check(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
+    """Refuse a configuration whose parts, protocol and data do not fit each other. Errors: `Refusal`."""
+    if "action" in suite.protocol.tasks:
+        refuse("protocol.tasks", "the action task cannot be trained yet", "tasks: [next_item]")
+    interactions, catalogue = data.prepared.interactions, data.prepared.catalogue
+    if suite.protocol.candidates == "domain" and catalogue.domain is None:
+        refuse("protocol.candidates", "the data set has no domains", "candidates: catalogue")
+    if configuration.recommender is None:
+        _Fit(configuration, suite, registry).check(interactions, catalogue)
+
+
+def refuse(where: str, what: str, expected: str) -> NoReturn:
+    """Raise the refusal of a pair, in the form of every message."""
+    raise Refusal(f"{where}: {what}. Expected {expected}.")
+
+
+class _Fit:
+    """One configuration's parts with their specs."""
+
+    def __init__(self, configuration: Configuration, suite: Suite, registry: Registry):
+        self.configuration, self.suite, self.registry = configuration, suite, registry
+        if configuration.backbone is None:
+            refuse("configuration", "it has no backbone", "a backbone or a recommender")
+        self.backbone = configuration.backbone
+        spec = registry.get("backbone", self.backbone.name)
+        assert isinstance(spec, BackboneSpec)
+        self.spec = spec
+        self.layout = configuration.layout.kind
+        self.training = spec.resolve("training", self.backbone.config)
+        self.causal = bool(spec.resolve("causal", self.backbone.config))
+        self.attention = spec.resolve("attention", self.backbone.config)
+        self.sites = frozenset(spec.resolve("sites", self.backbone.config))
+
+    def check(self, interactions: Interactions, catalogue: Catalogue) -> None:
+        self._names_once()
+        self._layout(interactions)
+        self._supervision()
+        for part in self.configuration.parts():
+            self._needs(part, self._needs_of(part), catalogue)
+        for part in self.configuration.modifiers:
+            self._modifier(part)
+        self._traces()
+        self._combiner()
+
+    def spec_of(self, part: Part) -> Spec:
+        return self.registry.get(part.kind, part.name)
+
+    def _needs_of(self, part: Part) -> Needs:
+        needs = self.spec_of(part).resolve("needs", part.config)
+        assert isinstance(needs, Needs)
+        return needs
+
+    def _names_once(self) -> None:
+        if not self.configuration.objectives:
+            refuse(self.backbone.name, "it has no objective to learn from", "at least one under `objectives`")
+        for parts in (self.configuration.modifiers, self.configuration.objectives):
+            name, count = Counter(part.name for part in parts).most_common(1)[0] if parts else ("", 0)
+            if count > 1:
+                refuse(name, "it stands in one configuration twice", "each modifier and objective once")
+
+    def _layout(self, interactions: Interactions) -> None:
+        fitting = self.spec.resolve("layouts", self.backbone.config)
+        if self.layout not in fitting:
+            refuse(f"{self.backbone.name} + layout {self.layout}", "the backbone does not take it", _one_of(fitting))
+        if self.layout != "items" and not interactions.action_names:
+            refuse(f"layout {self.layout}", "the data set has no actions to make tokens of", "layout: items")
+
+    def _supervision(self) -> None:
+        supervise = self.suite.train.supervise
+        if supervise == "candidates":
+            refuse("train.supervise", "candidates are of the action task alone", "all or last")
+        for part in self.configuration.modifiers:
+            spec = self.spec_of(part)
+            if self.causal and supervise != "last" and spec.resolve("reads_events", part.config):
+                refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, so under a causal backbone "
+                       "earlier positions would see later ones", "train.supervise: last")
+
+    def _needs(self, part: Part, needs: Needs, catalogue: Catalogue) -> None:
+        """Compare what a part needs with what it meets."""
+        pairs = (
+            (needs.layouts, {self.layout}, f"layout {self.layout}"),
+            (needs.attention, {self.attention}, f"the {self.attention} attention of {self.backbone.name}"),
+            (needs.training, {self.training}, f"{self.training} training of {self.backbone.name}"),
+            (needs.tasks, set(self.suite.protocol.tasks), f"tasks {', '.join(self.suite.protocol.tasks)}"),
+        )
+        for wanted, met, name in pairs:
+            if wanted is not None and not wanted & met:
+                refuse(f"{part.name} + {self.backbone.name}", f"{part.name} does not fit {name}", _one_of(wanted))
+        if needs.causal is not None and needs.causal != self.causal:
+            kind = "causal" if self.causal else "bidirectional"
+            refuse(f"{part.name} + {self.backbone.name}", f"{part.name} does not fit a {kind} backbone",
+                   "a causal one" if needs.causal else "a bidirectional one")
+        if needs.groups and self.attention != "softmax":
+            refuse(f"{part.name} + {self.backbone.name}", f"attention mass is not defined for {self.attention} attention",
+                   "a backbone with softmax attention")
+        self._data_needs(part, needs, catalogue)
+
+    def _data_needs(self, part: Part, needs: Needs, catalogue: Catalogue) -> None:
+        missing = [name for name, needed, there in (
+            ("timestamps", needs.time, catalogue.has_time),
+            ("domains", needs.domains, catalogue.domain is not None),
+            ("categories", needs.categories, bool(catalogue.categories)),
+            *((f"item feature {name}", True, name in catalogue.columns) for name in sorted(needs.features)),
+        ) if needed and not there]
+        if missing:
+            refuse(part.name, f"the data set has no {', no '.join(missing)}", "a data set that has")
+
+    def _modifier(self, part: Part) -> None:
+        spec = self.spec_of(part)
+        assert isinstance(spec, ModifierSpec)
+        missing = frozenset(spec.resolve("sites", part.config)) - self.sites
+        if missing:
+            refuse(f"{part.name} + {self.backbone.name}", f"the backbone does not honour the site {min(missing)}",
+                   f"a backbone that does; {self.backbone.name} honours {', '.join(sorted(self.sites)) or 'none'}")
+
+    def _traces(self) -> None:
+        published = {name for part in self.configuration.modifiers
+                     for name in self.spec_of(part).resolve("publishes", part.config)}
+        for part in self.configuration.objectives:
+            missing = self._needs_of(part).traces - published
+            if missing:
+                refuse(part.name, f"no modifier publishes the trace {min(missing)}",
+                       f"a modifier that does; traces at hand: {', '.join(sorted(published)) or 'none'}")
+
+    def _combiner(self) -> None:
+        part = self.configuration.combiner
+        if part is None:
+            return
+        config = part.config
+        if not isinstance(config, CombinerConfig):
+            refuse(part.name, "its parameters lack `balance`", "a config that is a CombinerConfig")
+        objectives = {objective.name for objective in self.configuration.objectives}
+        for loss in config.balance:
+            if loss.partition(".")[0] not in objectives:
+                refuse(part.name, f"balance names {loss}, whose objective is not in the configuration",
+                       f"objective.term out of {', '.join(sorted(objectives))}")
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return " or ".join(sorted(names)) or "none"

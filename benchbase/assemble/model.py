@@ -1,0 +1,117 @@
+"""Build a model from a configuration; each part is initialised from hash(seed, kind, name) alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ..config import Configuration, Part, Suite
+from ..data.draws import derive_seed
+from ..data.sequences import item_counts
+from ..errors import PluginError
+from ..nn import ActionEmbedding, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
+from ..nn.parts import Backbone, Compressor, Modifier, Objective
+from ..registry import Registry
+from ..specs import BuildContext
+from .data import RunData
+
+T = TypeVar("T")
+
+
+def build_context(suite: Suite, data: RunData, layout: str = "items") -> BuildContext:
+    """The facts that every part is built with, before the backbone's sizes are known."""
+    interactions, catalogue = data.prepared.interactions, data.prepared.catalogue
+    per_event = 2 if layout == "interleaved" else 1
+    return BuildContext(
+        n_items=catalogue.n_items, n_users=interactions.n_users, window=suite.protocol.window,
+        max_tokens=per_event * suite.protocol.window, catalogue=catalogue,
+        item_counts=item_counts(interactions, data.split, catalogue.n_items),
+        action_names=interactions.action_names, n_features=interactions.features.shape[1],
+        n_domains=len(catalogue.domain_names), has_time=catalogue.has_time, tasks=suite.protocol.tasks, layout=layout,
+    )
+
+
+def build_model(configuration: Configuration, registry: Registry, context: BuildContext, seed: int,
+                device: torch.device | str = "cpu") -> SequenceModel:
+    """The model of a configuration on `device`; the same seed gives a part the same start whatever stands beside it."""
+    return _Builder(configuration, registry, context, seed, torch.device(device)).build()
+
+
+class _Builder:
+    def __init__(self, configuration: Configuration, registry: Registry, context: BuildContext, seed: int,
+                 device: torch.device):
+        self.configuration, self.registry, self.seed, self.device = configuration, registry, seed, device
+        self.context = context
+
+    def build(self) -> SequenceModel:
+        choice = self.configuration
+        assert choice.backbone is not None, "check refuses a configuration without a backbone"
+        backbone = self._part(choice.backbone, Backbone)
+        self.context = replace(self.context, width=backbone.width, n_heads=backbone.n_heads, n_layers=backbone.n_layers,
+                                state_width=backbone.width)
+        compressor = None if choice.compressor is None else self._part(choice.compressor, Compressor)
+        modifiers = self._modifiers()
+        objectives = {part.name: self._part(part, Objective) for part in choice.objectives}
+        model = self._core(backbone, modifiers, objectives, compressor)
+        return model.to(self.device)
+
+    def _core(self, backbone: Backbone, modifiers: dict[str, Modifier], objectives: dict[str, Objective],
+              compressor: Compressor | None) -> SequenceModel:
+        context, layout, width = self.context, self.configuration.layout, backbone.width
+        traits = self._traits()
+        items = self._seeded("core", "items", lambda: ItemEmbedding(context.n_items, width, hidden=traits.masked))
+        n_actions = len(context.action_names)
+        actions = self._seeded("core", "actions", lambda: ActionEmbedding(n_actions, width)) if n_actions else None
+        users = self._seeded("core", "users", lambda: UserEmbedding(context.n_users, width)) if layout.user_token else None
+        scorer = self._seeded("core", "scorer", lambda: Scorer(self.configuration.scorer, items))
+        readout = None
+        if context.state_width != width:
+            readout = self._seeded("core", "readout", lambda: nn.Linear(context.state_width, width))
+            init_linear(readout)
+        names = ["backbone", *(f"modifier.{name}" for name in modifiers)]
+        return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
+                             modifiers, objectives, compressor, actions, users, readout)
+
+    def _modifiers(self) -> dict[str, Modifier]:
+        made = {}
+        for part in self.configuration.modifiers:
+            modifier = self._part(part, Modifier)
+            if modifier.readout_width is not None:
+                self.context = replace(self.context, state_width=modifier.readout_width)
+            made[part.name] = modifier
+        return made
+
+    def _traits(self) -> Traits:
+        """What the specs say, for these parameters, that a forward pass depends on."""
+        backbone = self.configuration.backbone
+        assert backbone is not None
+        spec = self.registry.get("backbone", backbone.name)
+        pointwise = spec.resolve("attention", backbone.config) == "pointwise"
+        specs = {part.name: (self.registry.get("modifier", part.name), part.config) for part in self.configuration.modifiers}
+        return Traits(
+            causal=bool(spec.resolve("causal", backbone.config)),
+            masked=spec.resolve("training", backbone.config) == "masked",
+            normaliser=float(self.context.max_tokens) if pointwise else None,
+            sites={name: frozenset(spec.resolve("sites", config)) for name, (spec, config) in specs.items()},
+            publishes={name: frozenset(spec.resolve("publishes", config)) for name, (spec, config) in specs.items()},
+            reads_events={name: bool(spec.resolve("reads_events", config)) for name, (spec, config) in specs.items()},
+        )
+
+    def _part(self, part: Part, base: type[T]) -> T:
+        spec = self.registry.get(part.kind, part.name)
+        built = self._seeded(part.kind, part.name, lambda: spec.build(part.config, self.context))
+        if not isinstance(built, base):
+            raise PluginError(f"{part.kind} {part.name}: build returned a {type(built).__name__}. "
+                              f"Expected a benchbase.nn.{base.__name__}. Derive its class from it.")
+        return built
+
+    def _seeded(self, kind: str, name: str, make: Callable[[], Any]) -> Any:
+        """Build one part with the global generator seeded for it alone, and left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, kind, name))
+            return make()
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(derive_seed(self.seed, "generator", name))

@@ -1,0 +1,274 @@
+"""Evaluate: score every evaluated event, filter, and count what stands above the target.
+
+Only counts leave this module; every metric follows from them, and no plugin can touch them.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import metrics
+from .assemble import Experiment
+from .data import TRAIN
+from .data.sequences import Rows, gather, score_rows
+from .errors import RunError
+
+ROWS = 256
+"""Rows scored at a time, at most: more do not stay in cache."""
+
+RANK_BYTES = 256 * 2**20
+"""Memory for the score matrices of one chunk; larger catalogues get fewer rows."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What became of every evaluated event, in the order of the interactions.
+
+    `user`, `event` (n,) int32: the row of the prepared data and the index in the user's own sequence;
+    `above`, `tied`, `candidates` (n,) int32: other candidates with a higher and an equal score, and all
+    candidates with the target; `domain` (n,) int16 of the target. `top_items` (n, K) int32 and `top_scores`
+    (n, K) float32 are empty at K = 0. `facts`: events left out, cold share.
+    """
+
+    user: np.ndarray
+    event: np.ndarray
+    above: np.ndarray
+    tied: np.ndarray
+    candidates: np.ndarray
+    domain: np.ndarray
+    top_items: np.ndarray
+    top_scores: np.ndarray
+    facts: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Items filtered from the ranking, ragged and without repeats: `item[i]` belongs to row `row[i]`, both (m,) int64."""
+
+    row: np.ndarray
+    item: np.ndarray
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Per row (b,): other candidates above and tied with the target, candidates in all, top K items and scores."""
+
+    above: Tensor
+    tied: Tensor
+    candidates: Tensor
+    top_items: Tensor
+    top_scores: Tensor
+
+
+def count(scores: Tensor, target: Tensor, seen: Seen, allowed: Tensor | None = None, top_k: int = 0) -> Counts:
+    """Count candidates above and tied with each target; exact, whatever the chunk.
+
+    scores (b, n_items), column j is item j + 1; target (b) item ids, none of them in `seen`; allowed (n_items)
+    or (b, n_items) bool, None for all. A target that is not allowed is a miss: all candidates stand above it.
+    Errors: `RunError` where a score is not finite.
+    """
+    low, high = torch.aminmax(scores)
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
+        raise RunError("ranking: a score is not finite (NaN or infinite). Expected finite scores for every item.")
+    column = (target - 1)[:, None]
+    goal = scores.gather(1, column)
+    row = torch.from_numpy(seen.row).to(scores.device)
+    item = torch.from_numpy(seen.item - 1).to(scores.device)
+    higher, equal = scores > goal, scores == goal
+    open_to = torch.full((len(scores),), scores.shape[1], device=scores.device)
+    if allowed is not None:
+        allowed = allowed.expand(scores.shape)
+        higher, equal = higher & allowed, equal & allowed
+        open_to = allowed.sum(dim=1)
+    zero = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+
+    def among_seen(flags: Tensor) -> Tensor:
+        return zero.index_add(0, row, flags[row, item].to(torch.int64))
+
+    above = _true_per_row(higher) - among_seen(higher)
+    tied = _true_per_row(equal) - among_seen(equal) - 1
+    candidates = open_to - (zero.index_add(0, row, torch.ones_like(row)) if allowed is None else among_seen(allowed))
+    if allowed is not None:
+        hit = allowed.gather(1, column).squeeze(1)
+        above, tied = torch.where(hit, above, candidates), torch.where(hit, tied, 0)
+    return Counts(above, tied, candidates, *_top(scores, row, item, allowed, top_k))
+
+
+def _true_per_row(flags: Tensor) -> Tensor:
+    """How many are True in each row; on the CPU by bytes, which is several times faster than a boolean sum."""
+    if flags.device.type != "cpu":
+        return flags.sum(dim=1)
+    return torch.from_numpy(np.fromiter(map(np.count_nonzero, flags.numpy()), np.int64, len(flags)))
+
+
+def _top(scores: Tensor, row: Tensor, item: Tensor, allowed: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """The k candidates with the highest scores: ids and scores (b, k); id 0 where there are fewer."""
+    k = min(k, scores.shape[1])
+    if k == 0:
+        return torch.zeros(len(scores), 0, dtype=torch.int64), torch.zeros(len(scores), 0)
+    open_scores = scores.clone() if allowed is None else scores.masked_fill(~allowed, float("-inf"))
+    open_scores[row, item] = float("-inf")
+    top, index = open_scores.topk(k, dim=1)
+    return torch.where(torch.isinf(top), 0, index + 1), top
+
+
+def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
+    """Score and count every evaluated event of a part, `valid` or `test`.
+
+    Errors: `RunError` where scores are not finite or have the wrong shape.
+    """
+    start = time.perf_counter()
+    judge = _Judge(experiment, part, top_k)
+    torch.set_num_threads(experiment.suite.train.threads)
+    with torch.inference_mode():
+        chunks = _model_scores(experiment, judge) if experiment.model is not None else _recommender_scores(experiment, judge)
+        for index, scores in chunks:
+            judge.add(index, scores)
+    return judge.ranking(time.perf_counter() - start)
+
+
+class _Judge:
+    """The protocol's side of ranking: which events, which candidates, what is filtered."""
+
+    def __init__(self, experiment: Experiment, part: str, top_k: int):
+        data, protocol = experiment.data, experiment.suite.protocol
+        self.interactions, self.catalogue = data.prepared.interactions, data.prepared.catalogue
+        self.protocol, self.top_k = protocol, min(top_k, self.catalogue.n_items)
+        events = data.split.valid_events if part == "valid" else data.split.test_events
+        self.rows = score_rows(self.interactions, events, protocol.window)
+        filtered = self._target_is_seen(events)
+        self.left_out = int(filtered.sum())
+        self.events, self.rows = events[~filtered], self.rows[~filtered]
+        self.target = self.interactions.item[self.events].astype(np.int64)
+        self.known = np.zeros(self.catalogue.n_items + 1, bool)
+        self.known[np.unique(self.interactions.item[data.split.part == TRAIN])] = True
+        n = len(self.events)
+        self.above, self.tied, self.candidates = (np.zeros(n, np.int32) for _ in range(3))
+        self.top_items = np.zeros((n, self.top_k), np.int32)
+        self.top_scores = np.zeros((n, self.top_k), np.float32)
+
+    def chunk_rows(self) -> int:
+        """Rows whose score matrices stay inside the memory budget: scores, two comparisons, a copy for the top."""
+        per_row = self.catalogue.n_items * (4 + 1 + 1 + 4)
+        return max(1, min(ROWS, RANK_BYTES // per_row))
+
+    def _seen_rows(self, rows: Rows) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where the filtered items of each row lie, or None where nothing is filtered."""
+        kind = self.protocol.filter_seen
+        return None if kind == "none" else (rows.first if kind == "history" else rows.start, rows.stop)
+
+    def seen(self, rows: Rows) -> Seen:
+        """The items filtered from each row's ranking."""
+        bounds = self._seen_rows(rows)
+        if bounds is None:
+            return Seen(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        events = gather(self.interactions, *bounds)
+        size = self.catalogue.n_items + 1
+        row, item = np.divmod(np.unique(events.row * size + events.item), size)
+        return Seen(row, item)
+
+    def _target_is_seen(self, events: np.ndarray) -> np.ndarray:
+        """Events whose target would be filtered, (n,) bool: they cannot be ranked."""
+        out = np.zeros(len(events), bool)
+        for start in range(0, len(events), 8192):
+            chunk = slice(start, start + 8192)
+            rows = self.rows[chunk]
+            bounds = self._seen_rows(rows)
+            if bounds is not None:
+                past = gather(self.interactions, *bounds)
+                hits = past.item == self.interactions.item[events[chunk]][past.row]
+                out[start + past.row[hits]] = True
+        return out
+
+    def _allowed(self, target: np.ndarray) -> Tensor | None:
+        kind = self.protocol.candidates
+        if kind == "catalogue":
+            return None
+        if kind == "train_items":
+            return torch.from_numpy(self.known[1:])
+        domain = self.catalogue.domain
+        assert domain is not None, "assemble refuses candidates: domain without domains"
+        return torch.from_numpy(domain[1:][None, :] == domain[target][:, None])
+
+    def add(self, index: np.ndarray, scores: Tensor) -> None:
+        """Count one chunk: scores (b, n_items) of the evaluated events at `index`."""
+        wanted = (len(index), self.catalogue.n_items)
+        if tuple(scores.shape) != wanted:
+            raise RunError(f"ranking: scores have shape {tuple(scores.shape)}. Expected {wanted}, one column per item.")
+        target = self.target[index]
+        allowed = self._allowed(target)
+        if allowed is not None:
+            allowed = allowed.to(scores.device)
+        goal = torch.from_numpy(target).to(scores.device)
+        counts = count(scores, goal, self.seen(self.rows[index]), allowed, self.top_k)
+        for name in ("above", "tied", "candidates", "top_items", "top_scores"):
+            getattr(self, name)[index] = getattr(counts, name).cpu().numpy()
+
+    def ranking(self, seconds: float) -> Ranking:
+        catalogue, n = self.catalogue, len(self.events)
+        domain = np.full(n, -1, np.int16) if catalogue.domain is None else catalogue.domain[self.target].astype(np.int16)
+        facts = {
+            "evaluated": n,
+            "left_out_target_seen": self.left_out,
+            "cold_share": float((~self.known[self.target]).mean()) if n else None,
+            "tied_share": float((self.tied > 0).mean()) if n else None,
+        }
+        return Ranking(
+            self.rows.user.astype(np.int32), (self.events - self.rows.first).astype(np.int32), self.above, self.tied,
+            self.candidates, domain, self.top_items, self.top_scores, facts, seconds,
+        )
+
+
+def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Scores of all items by the sequence model, rows of like length together."""
+    model, feed = experiment.model, experiment.feed
+    assert model is not None and feed is not None
+    model.eval()
+    vectors = model.scorer.vectors()
+    rows = judge.chunk_rows()
+    for chunk in feed.score_batches(judge.events, ROWS):
+        batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
+        with autocast(experiment):
+            encoded = model.encode(batch, "score")
+        output = model.output(encoded, batch, targets, "score", vectors)
+        for start in range(0, len(chunk.index), rows):
+            some = slice(start, start + rows)
+            bound = output.scorer.rows(some)
+            yield chunk.index[some], bound.scores(output.states[some].float())
+
+
+def autocast(experiment: Experiment) -> torch.autocast:
+    """The number format of the forward pass, as `train.precision` says."""
+    low = experiment.suite.train.precision == "bfloat16"
+    return torch.autocast(experiment.device.type, dtype=torch.bfloat16, enabled=low)
+
+
+def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Scores of all items by a whole recommender, from all earlier events of each user."""
+    times = judge.interactions.timestamp
+    last_known = judge.protocol.query_time == "last"
+    rows = judge.chunk_rows()
+    for start in range(0, len(judge.events), rows):
+        index = np.arange(start, min(start + rows, len(judge.events)))
+        at = judge.rows[index]
+        histories = gather(judge.interactions, at.first, at.stop)
+        asked = judge.events[index] - (1 if last_known else 0)
+        when = np.zeros(len(index), np.int64) if times is None else times[asked]
+        scores = np.asarray(experiment.recommender.scores(histories, when))
+        yield index, torch.from_numpy(np.ascontiguousarray(scores))
+
+
+def metric_values(ranking: Ranking, names: tuple[str, ...]) -> dict[str, float]:
+    """The mean over users of each metric; a user's value is the mean over their events."""
+    result = {}
+    for name in names:
+        values = metrics.values(metrics.parse(name), ranking.above, ranking.tied, ranking.candidates)
+        _, means = metrics.user_mean(ranking.user, values)
+        result[name] = float(means.mean()) if len(means) else float("nan")
+    return result
