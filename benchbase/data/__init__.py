@@ -6,7 +6,7 @@ from .encode import encode
 from .filters import DatasetConfig
 from .interactions import Interactions
 from .log import ItemTable, Log
-from .paths import MissingFile, default_cache, find_file, find_folder
+from .paths import MissingFile, cache_folder, default_cache, find_file, find_folder
 from .prepare import Prepared, prepare
 from .splits import SPLITS, TEST, TRAIN, UNUSED, VALID, Split, SplitRule, resolve_split, split
 
@@ -26,6 +26,7 @@ __all__ = [
     "Prepared",
     "Split",
     "SplitRule",
+    "cache_folder",
     "default_cache",
     "encode",
     "find_file",

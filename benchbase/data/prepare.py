@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,10 @@ def _key(spec: DatasetSpec, config: DatasetConfig, context: DataContext, digests
 
 def _code(spec: DatasetSpec) -> str:
     """Hash of the sources of the package that builds the data set: an edited reader reads again."""
-    top = getattr(spec.build, "__module__", "").partition(".")[0]
+    build: Any = spec.build
+    while isinstance(build, partial):
+        build = build.func
+    top = getattr(build, "__module__", "").partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None)
     if file is None:
         return ""

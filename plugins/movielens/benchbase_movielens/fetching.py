@@ -1,0 +1,101 @@
+"""Fetching: find a release's files, or bring the archive and check it before anything is read."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from benchbase import DataContext
+from benchbase.data import MissingFile, cache_folder, find_file, find_folder
+from benchbase.errors import DataError
+
+from .config import MovieLensConfig
+from .releases import HOME, Release
+
+BASE = "https://files.grouplens.org/datasets/movielens"
+"""Where the archives stand; `BENCHBASE_MOVIELENS_URL` names a mirror, held to the same hashes."""
+
+
+def locate(release: Release, config: MovieLensConfig, context: DataContext) -> list[Path]:
+    """The files that are read, out of `path`, a folder with the release's name, or the fetched copy.
+
+    Errors: `MissingFile` where one is nowhere.
+    """
+    if config.path is not None:
+        return _inside(find_folder(context, config.path), release)
+    fetched = DataContext(folders=(*context.folders, _downloads(context)))
+    try:
+        return _inside(find_folder(fetched, release.folder), release)
+    except MissingFile as error:
+        raise MissingFile(f"{error} Or let it be fetched ({release.archive} from {HOME}).") from None
+
+
+def _inside(folder: Path, release: Release) -> list[Path]:
+    return [find_file(DataContext(folders=(folder,)), name) for name in release.files]
+
+
+def _downloads(context: DataContext) -> Path:
+    return cache_folder(context) / "downloads"
+
+
+def bring(release: Release, config: MovieLensConfig, context: DataContext) -> list[Path]:
+    """Fetch, check, unpack: the files, whole or not at all. Errors: `DataError`."""
+    if config.path is not None:
+        return locate(release, config, context)
+    downloads = _downloads(context)
+    archive = _retrieve(release, downloads)
+    aside = Path(tempfile.mkdtemp(prefix=f".{release.folder}-", dir=downloads))
+    try:
+        _unpack(archive, release, aside)
+        _check(aside, release)
+        _move(aside, downloads / release.folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        archive.unlink(missing_ok=True)
+    return _inside(downloads / release.folder, release)
+
+
+def _retrieve(release: Release, downloads: Path) -> Path:
+    import pooch
+
+    url = f"{os.environ.get('BENCHBASE_MOVIELENS_URL', BASE).rstrip('/')}/{release.archive}"
+    known = f"md5:{release.md5}" if release.md5 else None
+    fix = f"Get {release.archive} from {HOME} and unpack it into a folder named in BENCHBASE_DATA."
+    try:
+        # A name of its own for each process, so that two may fetch at once.
+        return Path(pooch.retrieve(url, known, f"{release.archive}.{os.getpid()}", downloads))
+    except ValueError as error:
+        raise DataError(f"{url}: the file changed: {error}. Expected {known}. {fix}") from None
+    except OSError as error:
+        raise DataError(f"{url}: cannot be fetched: {error}. Expected a connection. {fix}") from None
+
+
+def _unpack(archive: Path, release: Release, folder: Path) -> None:
+    """Take only the files that are read, by name, out of the archive."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for name in release.files:
+                with packed.open(f"{release.folder}/{name}") as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"{release.archive}: the file changed: {error}. Expected a zip archive with "
+                        f"{', '.join(release.files)} in {release.folder}. See {HOME}.") from None
+
+
+def _check(folder: Path, release: Release) -> None:
+    for name, expected in release.sha256.items():
+        with (folder / name).open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != expected:
+            raise DataError(f"{release.archive}: the file changed: {name} has sha256 {found}. Expected {expected}, of "
+                            f"the release that results were published on. Get that one and set path to its folder.")
+
+
+def _move(aside: Path, folder: Path) -> None:
+    try:
+        aside.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise

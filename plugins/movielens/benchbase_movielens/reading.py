@@ -1,0 +1,108 @@
+"""Reading: the official rating and film files of every release."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchbase import DataContext
+from benchbase.data import ItemTable, Log
+from benchbase.errors import DataError
+
+from .config import MovieLensConfig
+from .fetching import locate
+from .releases import Release
+
+CHUNK = 1_000_000
+YEAR = re.compile(r"\((\d{4})[^()]*\)\s*$")
+NO_GENRE = {"unknown", "(no genres listed)"}
+
+Films = Iterator[tuple[int, str, tuple[str, ...]]]
+"""Id, title as it stands, genres."""
+
+
+def read_release(release: Release, config: MovieLensConfig, context: DataContext) -> Log:
+    """The log of a release. No release's file order means anything: equal times are left to the seeded hash.
+
+    Errors: `DataError` for files that are not in the release's format.
+    """
+    ratings, movies, *genres = locate(release, config, context)
+    user, item, rating, timestamp = _ratings(release, ratings)
+    removed = {}
+    if config.min_rating is not None:
+        keep = rating >= config.min_rating
+        removed = {f"ratings below {config.min_rating:g}": int(np.count_nonzero(~keep))}
+        user, item, rating, timestamp = user[keep], item[keep], rating[keep], timestamp[keep]
+    table = _table(_films(release, movies, genres))
+    return Log(user, item, timestamp, {"rating": rating}, items=table, file_order=False, removed=removed)
+
+
+def _ratings(release: Release, path: Path) -> list[np.ndarray]:
+    """User, item, rating, timestamp. A doubled separator is read as a single one with empty columns between."""
+    import pandas as pd
+
+    columns = [place * len(release.separator) for place in range(4)]
+    types = dict(zip(columns, ("int32", "int32", "float32", "int64"), strict=True))
+    parts: list[list[Any]] = [[] for _ in columns]
+    try:
+        with pd.read_csv(path, sep=release.separator[0], header=None, skiprows=int(release.header), usecols=columns,
+                         dtype=types, engine="c", chunksize=CHUNK) as reader:
+            for chunk in reader:
+                for part, column in zip(parts, columns, strict=True):
+                    part.append(chunk[column].to_numpy())
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: no rating file of {release.name} ({error}). Expected lines "
+                        f"`user{release.separator}item{release.separator}rating{release.separator}time`. "
+                        "Fetch the release anew, or read your own file with the files plugin.") from None
+    return [np.concatenate(part) for part in parts]
+
+
+def _films(release: Release, path: Path, genres: list[Path]) -> Films:
+    try:
+        if genres:
+            return iter(list(_flagged(path, genres[0], release.encoding)))
+        return iter(list(_listed(path, release)))
+    except (ValueError, IndexError, EOFError) as error:
+        raise DataError(f"{path}: no film file of {release.name} ({error}). Expected an id, a title and genres "
+                        "a line. Fetch the release anew.") from None
+
+
+def _listed(path: Path, release: Release) -> Films:
+    """Films with their genres spelled out: `id::title::A|B`, or CSV with quoted titles."""
+    import csv
+
+    with _open(path, release.encoding) as stream:
+        lines = csv.reader(stream) if release.separator == "," else (
+            line.rstrip("\r\n").split("::") for line in stream if line.strip())
+        if release.header:
+            next(lines, None)
+        for film, title, genres in lines:
+            yield int(film), title, tuple(genre for genre in genres.split("|") if genre and genre not in NO_GENRE)
+
+
+def _flagged(path: Path, genres: Path, encoding: str) -> Films:
+    """Films with a flag for each genre in the last columns, named in a file of their own."""
+    with _open(genres, encoding) as stream:
+        names = [line.split("|")[0] for line in stream if line.strip()]
+    with _open(path, encoding) as stream:
+        for line in stream:
+            fields = line.rstrip("\n").split("|")
+            flags = zip(names, fields[-len(names):], strict=True)
+            yield int(fields[0]), fields[1], tuple(name for name, flag in flags if flag == "1" and name not in NO_GENRE)
+
+
+def _open(path: Path, encoding: str) -> Any:
+    import gzip
+
+    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding=encoding, newline="")
+
+
+def _table(films: Films) -> ItemTable:
+    """Titles as they stand, the year at their end (-1 where there is none) and the genres."""
+    ids, titles, genres = zip(*films, strict=True)
+    found = [YEAR.search(title) for title in titles]
+    years = [int(match.group(1)) if match else -1 for match in found]
+    return ItemTable(np.array(ids, np.int64), {"genre": list(genres)},
+                     {"title": np.array(titles, object), "year": np.array(years, np.int64)})
