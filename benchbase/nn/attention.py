@@ -91,18 +91,18 @@ def _fused(
         if mask is not None:
             mask, alive = _open_dead_rows(mask)
         folded = mask if bias is None else _fold(bias, mask)
-        learned = folded is not None and folded.requires_grad
-        route = MATHS if learned and q.device.type == "cpu" else FUSED_MASK
+        assert folded is not None
+        folded = folded if torch.is_grad_enabled() else folded.detach()  # who learns nothing keeps the kernel
+        route = MATHS if folded.requires_grad and q.device.type == "cpu" else FUSED_MASK
     width = v.shape[-1]
     if groups is not None:
-        q, k, v = _mass_columns(q, k, v, groups)
+        v = _with_mass_columns(v, groups)
+    q, k, v = _one_width(q, k, v)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=folded, is_causal=causal, scale=scale)
     if alive is not None:
         out = torch.where(alive, out, 0.0)
-    mass = None
-    if groups is not None:
-        out, mass = out[..., :width], out[..., width : width + groups.shape[-1]]
-    return Attended(out, route, mass)
+    mass = None if groups is None else out[..., width : width + groups.shape[-1]]
+    return Attended(out if out.shape[-1] == width else out[..., :width], route, mass)
 
 
 def _fold(bias: Tensor, mask: Tensor | None) -> Tensor:
@@ -110,11 +110,16 @@ def _fold(bias: Tensor, mask: Tensor | None) -> Tensor:
     return bias if mask is None else torch.where(mask, bias, float("-inf"))
 
 
-def _mass_columns(q: Tensor, k: Tensor, v: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Add one value column per group; pad all three to one width, as fused kernels demand."""
-    shape = (*v.shape[:-1], groups.shape[-1])
-    v = torch.cat([v, groups.to(v.dtype)[:, None].expand(shape)], dim=-1)
-    width = max(v.shape[-1], q.shape[-1])
+def _with_mass_columns(v: Tensor, groups: Tensor) -> Tensor:
+    """The values with one column more per group, so that the output holds each group's weight."""
+    return torch.cat([v, groups.to(v.dtype)[:, None].expand(*v.shape[:-1], -1)], dim=-1)
+
+
+def _one_width(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All three padded with zeros to one width: the fused kernel takes no other, and would fall back unseen."""
+    if q.shape[-1] == v.shape[-1]:
+        return q, k, v
+    width = max(q.shape[-1], v.shape[-1])
     return F.pad(q, (0, width - q.shape[-1])), F.pad(k, (0, width - k.shape[-1])), F.pad(v, (0, width - v.shape[-1]))
 
 
