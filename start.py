@@ -11,6 +11,7 @@ start, and are made again where they were left half-made or no longer fit the de
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -34,8 +35,8 @@ def say(text: str) -> None:
     print(f"start: {text}", flush=True)
 
 
-def refuse(text: str) -> SystemExit:
-    print(f"start: {text}", file=sys.stderr, flush=True)
+def refuse(text: str, *details: str) -> SystemExit:
+    print(f"start: {text}", *details, sep="\n", file=sys.stderr, flush=True)
     return SystemExit(2)
 
 
@@ -55,13 +56,18 @@ def run(*command: str | Path, env: dict[str, str]) -> None:
 # Where packages come from: uv does not read pip's configuration, so it is handed over.
 
 
-def pip_setting(name: str) -> str:
-    """One of pip's settings, from its environment variable or else its configuration files."""
-    if value := os.environ.get("PIP_" + name.upper().replace("-", "_")):
-        return value
-    asked = subprocess.run([sys.executable, "-m", "pip", "config", "get", f"global.{name}"], cwd=ROOT,
-                           capture_output=True, text=True)
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+def pip_settings() -> dict[str, str]:
+    """pip's settings by name, whether they come from its configuration files or from environment variables."""
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], cwd=ROOT, capture_output=True, text=True)
+    settings: dict[str, str] = {}
+    for line in asked.stdout.splitlines() if asked.returncode == 0 else []:
+        key, _, value = line.partition("=")
+        if key.startswith(("global.", "install.")):
+            settings[key.partition(".")[2]] = ast.literal_eval(value)
+    for name in ("find-links", "index-url", "cert", "default-timeout", "timeout"):
+        if given := os.environ.get("PIP_" + name.upper().replace("-", "_")):
+            settings[name] = given
+    return settings
 
 
 def variables() -> dict[str, str]:
@@ -69,11 +75,12 @@ def variables() -> dict[str, str]:
     env = dict(os.environ)
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"):
         env.pop(name, None)
+    pip = pip_settings()
     handed = {
-        "UV_FIND_LINKS": ",".join(pip_setting("find-links").split()),
-        "UV_DEFAULT_INDEX": pip_setting("index-url"),
-        "SSL_CERT_FILE": pip_setting("cert"),
-        "UV_HTTP_TIMEOUT": pip_setting("default-timeout"),
+        "UV_FIND_LINKS": ",".join(pip.get("find-links", "").split()),
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "SSL_CERT_FILE": pip.get("cert", ""),
+        "UV_HTTP_TIMEOUT": pip.get("timeout") or pip.get("default-timeout", ""),
     }
     if env.get("UV_INDEX_URL"):
         del handed["UV_DEFAULT_INDEX"]
@@ -99,14 +106,16 @@ def with_torch(uv: Path, python: Path, env: dict[str, str]) -> dict[str, str]:
         say(f"torch: {env.get('UV_TORCH_BACKEND') or 'the CUDA build'}, as asked for")
         return env
     asked = [str(uv), "pip", "install", "--dry-run", "--python", str(python), "-c", "constraints.txt", "torch"]
+    complaints = []
     for tried in (env, {**env, "UV_TORCH_BACKEND": "cpu"}):
         plan = subprocess.run(asked, cwd=ROOT, env=tried, capture_output=True, text=True)
         if plan.returncode == 0 and not any(name in plan.stderr for name in CUDA):
             say("torch: the CPU build (BENCHBASE_TORCH=cuda takes the CUDA build instead)")
             return tried
+        complaints += [plan.stderr.strip()] if plan.returncode else []
     raise refuse(f"no CPU build of torch for Python {sys.version.split()[0]} can be reached, neither through find-links"
                  f" nor at {CPU_INDEX}. Offer a wheel (PIP_FIND_LINKS=folder), or take the CUDA build"
-                 f" (BENCHBASE_TORCH=cuda).\n{plan.stderr.strip()}")
+                 f" (BENCHBASE_TORCH=cuda).", *complaints)
 
 
 # Environments

@@ -71,6 +71,19 @@ def test_pip_settings_are_handed_to_uv(start, monkeypatch):
     assert start.variables()["UV_FIND_LINKS"] == "/mine"
 
 
+def test_pip_settings_come_from_its_files_too(start, tmp_path, monkeypatch):
+    for name in ("PIP_FIND_LINKS", "PIP_CERT", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pip.conf").write_text("[global]\nfind-links =\n    /a\n    /b\n[install]\ncert = /c.pem\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setattr(start.sys, "executable", getattr(sys, "_base_executable", sys.executable))
+    if "pip.conf" not in subprocess.run([start.sys.executable, "-m", "pip", "config", "debug"], capture_output=True,
+                                        text=True).stdout:
+        pytest.skip("this Python has no pip")
+    assert start.variables()["UV_FIND_LINKS"].endswith("/a,/b")
+    assert start.variables()["SSL_CERT_FILE"] == "/c.pem"
+
+
 def test_the_cuda_build_is_not_taken_from_local_wheels(start, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", "/a")
     monkeypatch.setenv("BENCHBASE_TORCH", "cuda")
