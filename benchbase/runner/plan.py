@@ -1,0 +1,198 @@
+"""The plan: every cell of a suite (configuration x data set x seed) with its run id, to run or to skip and why."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..config import Configuration, Part, Suite, canonical_json, parse_selector, run_id
+from ..data import prepare
+from ..errors import BenchbaseError, DataError, RecordError, Refusal
+from ..registry import Registry
+from ..specs import DataContext
+from .records import SCHEMA, records_folder, write_file
+
+FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set of the suite: what `assemble` needs of it, or why nothing can use it; `seconds` to open it."""
+
+    label: str
+    part: Part
+    hash: str
+    loaded: Any = None
+    refusal: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the suite; `reason` says why it is skipped, and is empty where it runs."""
+
+    run_id: str
+    label: str
+    dataset: str
+    seed: int
+    configuration: Configuration
+    reason: str = ""
+    selected: bool = True
+
+    @property
+    def action(self) -> str:
+        return "skip" if self.reason else "run"
+
+    @property
+    def name(self) -> str:
+        return f"{self.label} · {self.dataset} · seed {self.seed}"
+
+    def plain(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "label": self.label, "dataset": self.dataset, "seed": self.seed,
+                "action": self.action, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite, in the suite's order, and the data they run on."""
+
+    suite: Suite
+    registry: Registry
+    cells: tuple[Cell, ...]
+    data: Mapping[str, Data] = field(repr=False)
+
+    @property
+    def selected(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.selected]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Cell]:
+        return {cell.run_id: cell for cell in self.cells}
+
+    def plain(self) -> dict[str, Any]:
+        """What the plan says to those that see records only: the suite's name, order, baseline, and every cell."""
+        labels = list(dict.fromkeys(cell.label for cell in self.cells))
+        suite = self.suite
+        return {"schema": SCHEMA, "suite": suite.suite, "baseline": suite.baseline or labels[0], "entries": labels,
+                "datasets": suite.dataset_labels, "metrics": list(suite.protocol.metrics), "seeds": list(suite.seeds),
+                "guards": suite.guards, "cells": [cell.plain() for cell in self.cells]}
+
+
+def make_plan(suite: Suite, registry: Registry, only: Iterable[str] = ()) -> Plan:
+    """Prepare the data and check every cell; nothing is trained. `only`: selectors of the cells that are meant.
+
+    ConfigError and the like for selectors that select nothing; DataError for every data set that cannot be used.
+    """
+    configurations = suite.configurations(registry)
+    chosen = _chosen(suite, configurations, only)
+    data = _load(suite, registry, chosen)
+    cells = []
+    for label, dataset in data.items():
+        for configuration in configurations:
+            reason = dataset.refusal or _refusal(configuration, suite, registry, dataset)
+            for seed in seeds_of(configuration, suite):
+                cells.append(Cell(run_id(configuration, suite, dataset.hash, seed), configuration.label, label, seed,
+                                  configuration, reason, (configuration.label, label, seed) in chosen))
+    return Plan(suite, registry, tuple(cells), data)
+
+
+def seeds_of(configuration: Configuration, suite: Suite) -> Sequence[int]:
+    """The seeds to run: a recommender is given none, so it runs once, and its one result stands for every seed."""
+    return suite.seeds[:1] if configuration.recommender else suite.seeds
+
+
+def context_of(folder: Path | None, seed: int = 0) -> DataContext:
+    """Where data may lie: in the suite's folder (else the current one), then in the folders of BENCHBASE_DATA."""
+    listed = filter(None, os.environ.get("BENCHBASE_DATA", "").split(os.pathsep))
+    return DataContext(folders=(folder or Path.cwd(), *map(Path, listed)), seed=seed)
+
+
+def load_one(suite: Suite, registry: Registry, label: str) -> Data:
+    """One data set of the suite, by label."""
+    from ..assemble import load_data
+
+    part = dict(zip(suite.dataset_labels, suite.datasets, strict=True))[label]
+    context, began = context_of(suite.folder, suite.data_seed), time.perf_counter()
+    try:
+        loaded = load_data(suite, part, registry, context)
+    except Refusal as error:
+        spec: Any = registry.get("dataset", part.name)
+        config: Any = part.config
+        return Data(label, part, prepare(spec, config, context).hash, refusal=str(error))
+    return Data(label, part, loaded.prepared.hash, loaded, seconds=time.perf_counter() - began)
+
+
+def write_plan(plan: Plan, out: Path) -> None:
+    """Keep the plan beside the records. RecordError where the folder holds runs of another suite."""
+    path = out / "runs" / FILE
+    if (before := read_plan(out / "runs")) and before["suite"] != plan.suite.suite:
+        raise RecordError(f"{out}: holds runs of the suite '{before['suite']}', not of '{plan.suite.suite}'. "
+                          "Expected a folder of one suite. Give another with --out.")
+    write_file(path, (canonical_json(plan.plain()) + "\n").encode())
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """The plan kept in a folder of records, or None. RecordError where it cannot be read."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: not readable: {error}. Expected a plan. `benchbase run` writes it anew.") from error
+    if not isinstance(plan, dict) or plan.get("schema") != SCHEMA:
+        raise RecordError(f"{path}: no plan of schema {SCHEMA}. `benchbase run` writes it anew.")
+    return plan
+
+
+def plan_of(out: Path) -> dict[str, Any]:
+    """The plan of a folder that was run. RecordError where there is none."""
+    plan = read_plan(records_folder(out))
+    if plan is None:
+        raise RecordError(f"{out}: no {FILE} in it. Expected a folder that `benchbase run` wrote.")
+    return plan
+
+
+def _chosen(suite: Suite, configurations: Sequence[Configuration], only: Iterable[str]) -> set[tuple[str, str, int]]:
+    """Label, data set and seed of every cell that some selector means. BenchbaseError where one of them means none."""
+    cells = [(configuration, label, part, seed)
+             for label, part in zip(suite.dataset_labels, suite.datasets, strict=True)
+             for configuration in configurations for seed in seeds_of(configuration, suite)]
+    chosen = set()
+    for text in tuple(only) or ("*",):
+        selector = parse_selector(text)
+        meant = {(configuration.label, label, seed) for configuration, label, part, seed in cells
+                 if selector.matches(configuration, part, seed)}
+        if not meant:
+            labels = ", ".join(each.label for each in configurations)
+            raise BenchbaseError(f"--only {text}: selects no run. Expected a selector of some. Labels: {labels}.")
+        chosen |= meant
+    return chosen
+
+
+def _load(suite: Suite, registry: Registry, chosen: set[tuple[str, str, int]]) -> dict[str, Data]:
+    """Every data set; those that fail are told together, and matter only where a chosen cell runs on them."""
+    found, problems = {}, []
+    for label, part in zip(suite.dataset_labels, suite.datasets, strict=True):
+        try:
+            found[label] = load_one(suite, registry, label)
+        except DataError as error:
+            if any(dataset == label for _, dataset, _ in chosen):
+                problems.append(f"dataset {part.text}: {error}")
+    if problems:
+        raise DataError("\n".join(problems))
+    return found
+
+
+def _refusal(configuration: Configuration, suite: Suite, registry: Registry, data: Data) -> str:
+    from ..assemble import check
+
+    try:
+        check(configuration, suite, registry, data.loaded)
+    except Refusal as error:
+        return str(error)
+    return ""

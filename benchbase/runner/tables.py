@@ -1,0 +1,79 @@
+"""The tables of a record, and their bytes: one content gives one file, wherever and whenever it is written."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+
+Table = Mapping[str, NDArray[Any]]
+Curve = Sequence[tuple[int, str, float]]
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "events.parquet": {"user": "int32", "event": "int32", "above": "int32", "tied": "int32", "candidates": "int32",
+                       "domain": "int16"},
+    "topk.parquet": {"user": "int32", "event": "int32", "items": "list<int32>", "scores": "list<float32>"},
+    "curve.parquet": {"epoch": "int32", "name": "string", "value": "float64"},
+}
+"""The columns of each file and their types."""
+
+
+def events_table(ranking: Any) -> dict[str, NDArray[Any]]:
+    """The counts of every evaluated event, as the ranker gives them."""
+    return {name: getattr(ranking, name) for name in COLUMNS["events.parquet"]}
+
+
+def topk_table(ranking: Any) -> dict[str, Any] | None:
+    """The lists of every evaluated event without their padding, or None where none were asked for."""
+    if ranking.top_items is None or not ranking.top_items.size:
+        return None
+    filled = ranking.top_items > 0
+    ends = np.cumsum(filled.sum(1))[:-1]
+    return {"user": ranking.user, "event": ranking.event, "items": np.split(ranking.top_items[filled], ends),
+            "scores": np.split(ranking.top_scores[filled], ends)}
+
+
+def curve_table(curve: Curve) -> dict[str, Any]:
+    """The learning curve, one row per epoch and name."""
+    epochs, names, values = zip(*curve, strict=True) if curve else ((), (), ())
+    return {"epoch": list(epochs), "name": list(names), "value": list(values)}
+
+
+def to_bytes(name: str, table: Mapping[str, Any]) -> bytes:
+    """A table as Parquet with fixed settings; nothing in it tells when, where or from what it was made."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = {"list<int32>": pa.list_(pa.int32()), "list<float32>": pa.list_(pa.float32())}
+    fields = [pa.field(column, types.get(kind) or pa.type_for_alias(kind), nullable=False)
+              for column, kind in COLUMNS[name].items()]
+    whole = pa.table([pa.array(table[field.name], field.type) for field in fields], schema=pa.schema(fields))
+    sink = io.BytesIO()
+    parquet.write_table(whole, sink, version="2.6", compression="zstd", compression_level=3, row_group_size=1 << 20,
+                        data_page_version="1.0", store_schema=False)
+    return sink.getvalue()
+
+
+def from_file(path: Path) -> dict[str, NDArray[Any]]:
+    """The columns of a record's file. RecordError where it is none, or has other columns."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{path}: cannot be read: {error}. Expected the table of a record. Run again.") from error
+    found = {field.name: _type(field.type) for field in table.schema}
+    if found != dict(COLUMNS[path.name]):
+        raise RecordError(f"{path}: its columns are {found}. Expected {dict(COLUMNS[path.name])}. Run again.")
+    return {name: table.column(name).to_numpy() for name in found}
+
+
+def _type(type_: Any) -> str:
+    """An Arrow type in the words of `COLUMNS`."""
+    inner = str(type_).replace("element: ", "").replace(" not null", "")
+    return inner.replace("float", "float32").replace("double", "float64")
