@@ -36,7 +36,7 @@ class TinyTransformer(Backbone):
     def __init__(self, config: TinyConfig, context: BuildContext):
         super().__init__()
         self.width, self.n_layers, self.n_heads = config.width, config.n_layers, config.n_heads
-        self.positions = PositionEmbedding(context.max_tokens + 1, config.width)
+        self.positions = PositionEmbedding(context.window, config.width)
         self.blocks = nn.ModuleList(
             TransformerBlock(config.width, config.n_heads, config.width, config.dropout)
             for _ in range(config.n_layers)
@@ -56,8 +56,7 @@ class TinyPointwise(Backbone):
     def __init__(self, config: TinyConfig, context: BuildContext):
         super().__init__()
         self.width, self.n_layers, self.n_heads = config.width, config.n_layers, config.n_heads
-        self.normaliser = float(context.max_tokens)
-        self.positions = PositionEmbedding(context.max_tokens + 1, config.width)
+        self.positions = PositionEmbedding(context.window, config.width)
         self.uqk = nn.ModuleList(nn.Linear(config.width, 3 * config.width) for _ in range(config.n_layers))
         self.v = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.n_layers))
         self.out = nn.ModuleList(nn.Linear(config.width, config.width) for _ in range(config.n_layers))
