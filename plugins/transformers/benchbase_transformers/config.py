@@ -1,0 +1,42 @@
+"""Parameters of the two Transformers."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchbase import Config
+
+
+class TransformerConfig(Config):
+    """Parameters that both share."""
+
+    width: int = Field(64, ge=1, le=8192, description="hidden width, d")
+    layers: int = Field(2, ge=1, le=64, description="number of blocks, b or L")
+    heads: int = Field(2, ge=1, le=256, description="attention heads, h; they divide the width")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout of tokens and of every sublayer's output")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % self.heads:
+            near = max(n for n in range(1, self.heads) if self.width % n == 0)
+            raise ValueError(
+                f"heads: {self.heads} does not divide the width {self.width}. "
+                f"Expected a divisor of the width. Nearest: {near}."
+            )
+        return self
+
+
+class SASRecConfig(TransformerConfig):
+    """Parameters of SASRec."""
+
+    ffn: int = Field(1, ge=1, le=16, description="hidden width of the feed-forward map, in widths")
+    activation: Literal["relu", "gelu", "silu"] = Field("relu", description="activation of the feed-forward map")
+    scale_embedding: bool = Field(True, description="multiply tokens by the square root of d before positions")
+
+
+class BERT4RecConfig(TransformerConfig):
+    """Parameters of BERT4Rec."""
+
+    ffn: int = Field(4, ge=1, le=16, description="hidden width of the feed-forward map, in widths")
+    activation: Literal["relu", "gelu", "silu"] = Field("gelu", description="activation of the feed-forward map")
+    projection: bool = Field(True, description="map states by GELU(h W + b) before they meet item vectors")
