@@ -1,5 +1,6 @@
 """What models are made of, in pure torch: attention, blocks, layouts, scorer, shared losses, base classes."""
 
+from ..data.sequences import Events
 from .attention import Attended, Boost, attend, causal_mask
 from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock, init_linear
 from .context import PartContext
@@ -13,7 +14,6 @@ from .parts import (
     CombinerParameters,
     Compressor,
     DevicePlan,
-    Events,
     Modifier,
     Objective,
     Output,

@@ -1,8 +1,12 @@
 """Transformer blocks that backbones are built of; each honours every site through the context."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .context import PartContext
 from .embedding import init_normal
 
@@ -17,8 +21,8 @@ class PositionEmbedding(nn.Module):
     def forward(self, position: Tensor) -> Tensor:
         """Vectors (B, S, D) of positions (B, S)."""
         if bool((position >= 0).all()):
-            return nn.functional.embedding(position, self.table)
-        x = nn.functional.embedding(position.clamp_min(0), self.table)
+            return F.embedding(position, self.table)
+        x = F.embedding(position.clamp_min(0), self.table)
         return x * (position >= 0).unsqueeze(-1)
 
 
@@ -28,7 +32,9 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, n_heads: int):
         super().__init__()
         if width % n_heads:
-            raise ValueError(f"width {width} is no multiple of n_heads {n_heads}")
+            near = max(round(width / n_heads), 1) * n_heads
+            raise ConfigError([f"attention: width {width} does not divide into {n_heads} heads. "
+                               f"Expected a multiple of {n_heads}. Take width {near}."])
         self.n_heads = n_heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -45,12 +51,12 @@ class SelfAttention(nn.Module):
             return self.qkv(h).chunk(3, dim=-1)  # type: ignore[no-any-return]
         width = h.shape[-1]
         weight, bias = self.qkv.weight, self.qkv.bias
-        q, k = nn.functional.linear(h, weight[: 2 * width], bias[: 2 * width]).chunk(2, dim=-1)
-        return q, k, nn.functional.linear(source, weight[2 * width :], bias[2 * width :])
+        q, k = F.linear(h, weight[: 2 * width], bias[: 2 * width]).chunk(2, dim=-1)
+        return q, k, F.linear(source, weight[2 * width :], bias[2 * width :])
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, H, S, D / H)."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.n_heads, x.shape[2] // self.n_heads).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -59,7 +65,8 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str):
         super().__init__()
         self.rise, self.fall = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.activation = {"relu": nn.functional.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu}[activation]
+        known: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+        self.activation = known[activation]
         init_linear(self.rise, self.fall)
 
     def forward(self, h: Tensor) -> Tensor:

@@ -10,18 +10,22 @@ from ..specs import LayoutConfig
 from .tokens import Kind, PrefixTokens, States, Tokens
 
 
-def layout_tokens(config: LayoutConfig, batch: Batch, items: Tensor, actions: Callable[[], Tensor] | None) -> Tokens:
+def layout_tokens(config: LayoutConfig, batch: Batch, items: Tensor, actions: Callable[[], Tensor] | None,
+                  hidden: Tensor | None = None) -> Tokens:
     """The event tokens of a batch.
 
     `items` (B, T, D): item vectors, hidden ones already in place; `actions()` (B, T, D): action vectors, 0
-    where hidden, or None where the data has no actions.
+    where hidden, or None where the data has no actions; `hidden` (D): what a token holds in place of a hidden action.
     """
     if config.kind == "items":
         return _tokens(config, batch, items, [Kind.ITEM], actions)
     assert actions is not None, "assemble refuses this layout without actions"
+    shown = actions()
+    if hidden is not None and bool(batch.hide_action.any()):
+        shown = torch.where(batch.hide_action.unsqueeze(-1), hidden, shown)
     if config.kind == "stacked":
-        return _tokens(config, batch, items + actions(), [Kind.JOINT], actions)
-    pairs = torch.stack([items, actions()], dim=2).flatten(1, 2)
+        return _tokens(config, batch, items + shown, [Kind.JOINT], actions)
+    pairs = torch.stack([items, shown], dim=2).flatten(1, 2)
     return _tokens(config, batch, pairs, [Kind.ITEM, Kind.ACTION], actions)
 
 

@@ -110,7 +110,8 @@ class SequenceModel(nn.Module):
     def _tokens(self, shared: Context, batch: Batch) -> tuple[Tokens, Tensor | None]:
         """All tokens of a batch, and which prefix tokens read events."""
         items = self.embedding(batch.items, batch.hide_item)
-        tokens = layout_tokens(self.layout, batch, items, self._action_vectors(batch))
+        hidden = None if self.actions is None else self.actions.hidden
+        tokens = layout_tokens(self.layout, batch, items, self._action_vectors(batch), hidden)
         prefixes = []
         if self.users is not None:
             prefixes.append((user_prefix(self.users(batch.users)), Kind.USER, False))

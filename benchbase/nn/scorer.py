@@ -86,7 +86,8 @@ class BoundScorer:
         return scores
 
     def _all_terms(self) -> tuple[Tensor | None, Tensor | None]:
-        bias, matrix = self.scorer.item_bias, None
+        bias: Tensor | None = self.scorer.item_bias
+        matrix: Tensor | None = None
         if self.terms:
             items = torch.arange(1, self.scorer.n_items + 1, device=self.row.device)
             for term in self.terms:

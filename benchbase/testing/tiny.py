@@ -77,7 +77,7 @@ class TinyPointwise(Backbone):
         return F.layer_norm(h, (self.width,))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.n_heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self.n_heads, self.width // self.n_heads).transpose(1, 2)
 
 
 class TinySoftmax(Objective):
