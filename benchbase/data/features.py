@@ -56,7 +56,7 @@ def _rows(item_ids: np.ndarray, table: ItemTable, where: str) -> np.ndarray:
     rows[found[found >= 0] + 1] = np.flatnonzero(found >= 0)
     if np.count_nonzero(rows >= 0) != np.count_nonzero(found >= 0):
         labels, counts = np.unique(found[found >= 0], return_counts=True)
-        twice = item_ids[labels[np.argmax(counts > 1)]]
+        twice = item_ids.tolist()[labels[np.argmax(counts > 1)]]
         raise DataError(
             f"{where}: item {twice!r} is listed more than once in the item table. "
             "Expected one row an item. Remove the repeated rows."

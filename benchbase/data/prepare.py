@@ -19,7 +19,7 @@ from .filters import DatasetConfig
 from .interactions import Interactions
 from .log import Log
 from .paths import MissingFile, cache_folder
-from .store import content_hash, flatten, load, restore, save
+from .store import content_hash, discard, flatten, load, restore, save
 
 FORMAT = 1
 """Version of the prepared form; raise it when `encode` or the store changes what they write."""
@@ -59,14 +59,17 @@ def prepare(
     sources = _sources(spec, config, context, cache, fetch)
     key = _key(spec, config, context, [digest for _, digest in sources])
     folder = cache / "prepared" / f"{spec.name}-{key[:16]}"
-    found = None if refresh else load(folder)
-    if found is None or found[1].get("key") != key:
-        _prepare(spec, config, context, sources, key, folder)
-        found = load(folder)
+    if refresh:
+        discard(folder)
+    found = load(folder, key)
+    for _ in range(2):
+        if found is None:
+            _prepare(spec, config, context, sources, key, folder)
+            found = load(folder, key)
     if found is None:
         raise DataError(
-            f"{folder}: prepared data vanished while it was opened. Expected nobody to clear the cache "
-            "meanwhile. Run again."
+            f"{folder}: prepared data vanished while it was opened. Expected nobody to clear the cache meanwhile. "
+            "Run again."
         )
     arrays, manifest = found
     return Prepared(*restore(arrays, manifest["names"]), manifest["card"], manifest["hash"])

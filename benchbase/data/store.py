@@ -3,10 +3,12 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -91,9 +93,14 @@ def content_hash(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> 
 
 
 def save(folder: Path, arrays: Mapping[str, np.ndarray], manifest: dict[str, Any]) -> None:
-    """Write a folder whole or not at all; another process that wrote the same folder first wins."""
+    """Write a folder whole or not at all; of several processes that write the same key, one wins.
+
+    `manifest` holds the `key`; a damaged folder, or one of another key, is replaced.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    _sweep(folder)
+    aside = _aside(folder)
+    aside.mkdir()
     try:
         sizes = {}
         for name, values in arrays.items():
@@ -105,15 +112,15 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray], manifest: dict[str, Any
             stream.write(canonical({**manifest, "sizes": sizes}))
             stream.flush()
             _sync(stream.fileno())
-        _move(aside, folder)
+        _move(aside, folder, manifest["key"])
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The memory-mapped arrays of a folder and its manifest, or None where it is absent or damaged."""
+def load(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The memory-mapped arrays of a folder and its manifest, or None where it is absent, damaged or of another key."""
     manifest = read_json(folder / MANIFEST)
-    if manifest is None or not isinstance(manifest.get("sizes"), dict):
+    if manifest is None or manifest.get("key") != key or not isinstance(manifest.get("sizes"), dict):
         return None
     arrays = {}
     try:
@@ -128,20 +135,41 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     return arrays, manifest
 
 
-def _move(aside: Path, folder: Path) -> None:
-    """Rename into place; a good folder that stands there already is kept, a damaged one replaced."""
-    for _ in range(2):
+def discard(folder: Path) -> None:
+    """Remove a folder: renamed first, so that nobody opens half of it. Arrays that are open stay readable."""
+    aside = _aside(folder)
+    try:
+        folder.rename(aside)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(aside: Path, folder: Path, key: str) -> None:
+    """Rename into place; a good folder of the same key that stands there already is kept."""
+    for _ in range(3):
         try:
             aside.rename(folder)
             return
-        except OSError:
-            if not folder.exists() or load(folder) is not None:
-                break
-            broken = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            folder.rename(broken / "damaged")
-            shutil.rmtree(broken, ignore_errors=True)
-    if load(folder) is None:
-        raise OSError(f"cannot put {folder} in place")
+        except OSError as error:
+            if load(folder, key) is not None:
+                return
+            failure = error
+            discard(folder)
+    raise failure
+
+
+def _aside(folder: Path) -> Path:
+    """A name beside the folder that no other process takes."""
+    return folder.with_name(f".{folder.name}-{uuid4().hex}")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed more than a day ago left beside the folder."""
+    for left in folder.parent.glob(f".{folder.name}-*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < time() - 86_400:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _sync(descriptor: int) -> None:
