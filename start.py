@@ -225,10 +225,17 @@ def check(arguments: list[str]) -> int:
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
     results = REPORTS / "tox.json"
-    arguments = arguments or ["run-parallel", "--parallel", "auto", "--parallel-no-spinner"]
-    status = subprocess.run([python_of(folder), "-m", "tox", *arguments, "--result-json", results],
-                            cwd=ROOT, env=env, stdin=subprocess.DEVNULL).returncode
+    command = [str(python_of(folder)), "-m", "tox", *tox_arguments(arguments, results)]
+    status = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL).returncode
     return summarise(REPORTS, results, status)
+
+
+def tox_arguments(given: list[str], results: Path) -> list[str]:
+    """What tox is called with: all environments side by side, or as given, and a report of how they ended."""
+    command, *rest = given or ["run-parallel", "--parallel", "auto", "--parallel-no-spinner"]
+    if command.startswith("-"):
+        command, rest = "run", given
+    return [command, "--result-json", str(results), *rest]
 
 
 def summarise(reports: Path, results: Path, status: int) -> int:

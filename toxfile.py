@@ -24,8 +24,8 @@ def tox_extend_envs() -> list[str]:
 
 @impl
 def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
-    """Run them by default, between those that tox.ini lists."""
-    listed = EnvList(["all", "core", *plugin_environments(), "types", "lint"])
+    """Run them by default too; the longest first, which keeps all processors busy to the end."""
+    listed = EnvList(["all", "core", "types", *plugin_environments(), "lint"])
     core_conf.loaders.insert(0, MemoryLoader(env_list=listed))
 
 

@@ -62,6 +62,15 @@ def test_what_fails_outside_of_a_test_is_a_failure(start, tmp_path, capsys, repo
     assert ended[1] == line
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    (["run", "-e", "core", "--", "-k", "name"], ["run", "--result-json", "r", "-e", "core", "--", "-k", "name"]),
+    (["-e", "core", "--", "tests"], ["run", "--result-json", "r", "-e", "core", "--", "tests"]),
+])  # fmt: skip
+def test_the_report_is_asked_of_tox_and_not_of_pytest(start, given, expected):
+    assert start.tox_arguments(given, Path("r")) == expected
+    assert start.tox_arguments([], Path("r"))[:3] == ["run-parallel", "--result-json", "r"]
+
+
 def test_pip_settings_are_handed_to_uv(start, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", "/a /b")
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
