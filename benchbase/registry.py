@@ -79,9 +79,7 @@ class Registry:
         """
         wanted = set(only) if only is not None else None if autoload() else set()
         disabled = set(filter(None, (name.strip() for name in os.environ.get(DISABLE, "").split(","))))
-        groups: dict[str, list[EntryPoint]] = defaultdict(list)
-        for entry in sorted(set(entry_points(group=GROUP)), key=lambda entry: (entry.name, entry.value)):
-            groups[entry.name].append(entry)
+        groups = _by_name(entry_points(group=GROUP))
         blocked = {name for name in groups if name in disabled or (wanted is not None and name not in wanted)}
         plugins: list[Plugin] = []
         offers: list[Offer] = []
@@ -106,13 +104,22 @@ class Registry:
         return self._sorted(known, [*self._offers, *offers], self.quarantined, self.blocked)
 
     @classmethod
-    def _sorted(cls, plugins: Iterable[Plugin], offers: Iterable[Offer], quarantined: Iterable[Quarantine],
-                blocked: tuple[str, ...]) -> "Registry":
-        unique, clashing = _part_clashes(offers)
-        return cls(tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution))),
-                   tuple(sorted(unique, key=lambda offer: offer.key)),
-                   tuple(sorted([*quarantined, *clashing], key=lambda q: (q.plugin, q.distribution, q.kind, q.name))),
-                   blocked)
+    def _sorted(
+        cls,
+        plugins: Iterable[Plugin],
+        offers: Iterable[Offer],
+        quarantined: Iterable[Quarantine],
+        blocked: tuple[str, ...],
+    ) -> "Registry":
+        quarantined = list(quarantined)
+        refused = {(broken.kind, broken.name) for broken in quarantined}
+        unique, clashing = _part_clashes(offer for offer in offers if offer.key not in refused)
+        return cls(
+            tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution))),
+            tuple(sorted(unique, key=lambda offer: offer.key)),
+            tuple(sorted([*quarantined, *clashing], key=lambda q: (q.plugin, q.distribution, q.kind, q.name))),
+            blocked,
+        )
 
     def get(self, kind: str, name: str) -> Spec:
         """The spec of that kind and name; PluginError where there is none or it is quarantined."""
@@ -143,8 +150,9 @@ class Registry:
             if broken.plugin == name and not broken.name:
                 raise PluginError(f"plugin '{name}' of {broken.distribution} is quarantined: {broken.reason}")
         if name in self.blocked:
-            raise PluginError(f"plugin '{name}' is installed but not loaded. Expected it among those asked for and not "
-                              f"in {DISABLE}.")
+            raise PluginError(
+                f"plugin '{name}' is installed but not loaded. Expected it among those asked for and not in {DISABLE}."
+            )
         known = {plugin.name for plugin in self.plugins} | set(self.blocked)
         raise PluginError(f"no plugin named '{name}'. {nearest(name, known, 'Installed')}")
 
@@ -167,6 +175,19 @@ def autoload() -> bool:
     if value not in ("", "0", "1"):
         raise BenchbaseError(f"{AUTOLOAD}: {value!r} is no switch. Expected 0 or 1.")
     return value != "0"
+
+
+def _by_name(entries: Iterable[EntryPoint]) -> dict[str, list[EntryPoint]]:
+    """Entry points by their name, sorted; one that a distribution repeats counts once.
+
+    The distribution is part of the key: entry points of two distributions are equal to Python where they lead to
+    modules of one name.
+    """
+    unique = {(entry.name, _identify(entry).distribution, entry.value): entry for entry in entries}
+    groups: dict[str, list[EntryPoint]] = defaultdict(list)
+    for key in sorted(unique):
+        groups[key[0]].append(unique[key])
+    return groups
 
 
 def _load_group(entries: list[EntryPoint]) -> tuple[list[Plugin], list[Offer], list[Quarantine]]:
@@ -200,8 +221,9 @@ def _collect(plugin: Plugin, entry: EntryPoint) -> list[Spec]:
     except (Exception, SystemExit) as error:
         raise PluginError(f"import of '{entry.value}' failed: {_brief(error)}") from error
     if inspect.isclass(obj):
-        raise PluginError(f"'{entry.value}' is a class. Expected a module or an instance: its hooks are called without "
-                          "arguments.")
+        raise PluginError(
+            f"'{entry.value}' is a class. Expected a module or an instance: its hooks are called without arguments."
+        )
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     try:
@@ -221,8 +243,9 @@ def _check_hooks(manager: pluggy.PluginManager, obj: object) -> None:
         if callable(getattr(obj, name, None)):
             raise PluginError(f"'{name}' is not marked @hookimpl. Expected `@benchbase.hookimpl` above it.")
     if not called:
-        raise PluginError("no function is marked @hookimpl. Expected at least one hook. "
-                          f"{nearest('', hooks.HOOKS, 'Hooks')}")
+        raise PluginError(
+            f"no function is marked @hookimpl. Expected at least one hook. {nearest('', hooks.HOOKS, 'Hooks')}"
+        )
 
 
 def _call(manager: pluggy.PluginManager, hook: str) -> Iterator[Spec]:
@@ -242,7 +265,8 @@ def _check_spec(hook: str, spec: object) -> Spec:
     kinds = hooks.HOOKS[hook]
     wanted = " or ".join(KINDS[kind].__name__ for kind in kinds)
     if not isinstance(spec, Spec) or not isinstance(spec, tuple(KINDS[kind] for kind in kinds)):
-        raise PluginError(f"{hook} returned {getattr(spec, '__name__', type(spec).__name__)}. Expected {wanted}.")
+        given = f"the class {spec.__name__}" if isinstance(spec, type) else type(spec).__name__
+        raise PluginError(f"{hook} returned {given}. Expected {wanted}.")
     if spec.api != API:
         raise PluginError(f"{hook}: '{spec.name}' is written for api {spec.api}. Expected {API}, this benchbase's api.")
     return spec
@@ -264,8 +288,11 @@ def _part_clashes(offers: Iterable[Offer]) -> tuple[list[Offer], list[Quarantine
 def _clash(group: list[Offer]) -> list[Quarantine]:
     kind, name = group[0].key
     givers = sorted(f"{offer.plugin} ({offer.distribution})" for offer in group)
-    who = f"twice by {givers[0]}; rename one." if len(set(givers)) == 1 else (
-        f"by both {' and '.join(givers)}; uninstall one or rename it.")
+    who = (
+        f"twice by {givers[0]}; rename one."
+        if len(set(givers)) == 1
+        else (f"by both {' and '.join(givers)}; uninstall one or rename it.")
+    )
     reason = f"{kind} '{name}' is offered {who}"
     origins = sorted({(offer.plugin, offer.distribution, offer.version) for offer in group})
     return [Quarantine(*origin, reason, kind=kind, name=name) for origin in origins]
