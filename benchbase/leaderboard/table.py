@@ -1,0 +1,201 @@
+"""Tables: entries by metrics with intervals, and which differences from the baseline are real."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BenchbaseError, nearest
+from ..stats import (
+    Interval,
+    effect_size,
+    holm,
+    minimal_detectable_difference,
+    paired_t,
+    rank_intervals,
+    wins_ties_losses,
+)
+from ..stats.bootstrap import percentiles, resampled_means
+from ..stats.nested import same_users, stack
+from . import notes
+from .load import Entry, Folder, load_folder, ranking_metrics
+
+ALPHA = 0.05
+LEVEL = 0.95
+RESAMPLES = 2000
+TIED = 1e-12
+"""Means closer than this are level."""
+
+
+@dataclass(frozen=True)
+class Versus:
+    """An entry less the baseline on the suite's first metric.
+
+    `low`, `high`: over users and seeds drawn anew; `p`: paired t over users, seeds averaged, and `p_holm` corrected for
+    the family; `effect_size`: Cohen's d_z; `detectable`: the smallest true difference found four times in five.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    effect_size: float
+    detectable: float
+    wins: int
+    ties: int
+    losses: int
+
+    @property
+    def verdict(self) -> str:
+        """Better or worse only where the corrected test and the interval over users and seeds both say so."""
+        if self.p_holm > ALPHA or self.low <= 0 <= self.high:
+            return "no difference shown"
+        return "better" if self.difference > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry: in `best` no other is higher, and it is not under-trained; `flags` qualify, `reasons` explain gaps."""
+
+    label: str
+    status: str
+    seeds: tuple[int, ...]
+    metrics: Mapping[str, Interval]
+    best: frozenset[str]
+    rank: Interval | None
+    versus: Versus | None
+    cost: Mapping[str, Any]
+    flags: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All entries on one data set, the best first, then those without a result."""
+
+    dataset: str
+    users: int
+    card: str
+    protocol: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """What a folder of records says."""
+
+    suite: str
+    metrics: tuple[str, ...]
+    baseline: str | None
+    family: int
+    statuses: Mapping[str, int]
+    seconds: float
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+def make_leaderboard(folder: str | Path | Folder, baseline: str | None = None) -> Leaderboard:
+    """The leaderboard of a folder of records; `baseline` replaces the suite's. Errors: `BenchbaseError` for an unknown
+    baseline, for entries evaluated on different users, and where the folder holds no records.
+    """
+    folder = folder if isinstance(folder, Folder) else load_folder(folder)
+    chosen = baseline or folder.baseline
+    if chosen is not None and chosen not in folder.labels:
+        raise BenchbaseError(f"baseline: no entry is called '{chosen}'. {nearest(chosen, folder.labels, 'Entries')}")
+    tables = [_table(folder, dataset, chosen) for dataset in folder.datasets]
+    tables = _corrected(tables)
+    return Leaderboard(
+        folder.suite, tuple(ranking_metrics(folder)), chosen, len(_tests(tables)), notes.statuses(folder),
+        notes.seconds(folder), tuple(tables), tuple(notes.of_folder(folder)),
+    )
+
+
+def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
+    entries, metrics = folder.of(dataset), ranking_metrics(folder)
+    good = [entry for entry in entries if entry.good]
+    values = {metric: _values(good, metric) for metric in metrics}
+    users = next(iter(values[metrics[0]].values())).shape[1] if good and metrics else 0
+    rows = _rows(good, values, baseline) if users else []
+    missing = [_missing(entry) for entry in entries if not entry.good]
+    ordered = sorted(rows, key=lambda row: (-row.metrics[metrics[0]].point, row.label))
+    records = [record for entry in good for record in entry.good]
+    return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing),
+                 tuple(notes.of_table(folder, dataset, entries, baseline)))
+
+
+def _values(entries: Sequence[Entry], metric: str) -> dict[str, NDArray[np.float64]]:
+    """Label -> (seeds, users), users in one order. Entries over different users are a BenchbaseError naming both."""
+    found: dict[str, NDArray[np.float64]] = {}
+    first: tuple[str, NDArray[Any]] | None = None
+    for entry in entries:
+        users, values = stack(entry.values(metric), f"leaderboard: '{entry.label}' on {entry.dataset}")
+        first = first or (entry.label, users)
+        same_users(f"leaderboard: '{first[0]}' and '{entry.label}' on {entry.dataset}", first[1], users)
+        found[entry.label] = values
+    return found
+
+
+def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],
+          baseline: str | None) -> list[Row]:
+    metrics, labels = list(values), [entry.label for entry in entries]
+    drawn = _drawn(values)
+    ranks = rank_intervals(values[metrics[0]], LEVEL, RESAMPLES)
+    points = {metric: {label: float(values[metric][label].mean()) for label in labels} for metric in metrics}
+    rows = []
+    for entry in entries:
+        label = entry.label
+        intervals = {metric: Interval(points[metric][label], *percentiles(drawn[metric, label], LEVEL))
+                     for metric in metrics}
+        best = {metric for metric in metrics if not notes.under_trained(entry)
+                and points[metric][label] >= max(points[metric].values()) - TIED}
+        versus = None
+        if baseline in labels and label != baseline:
+            versus = _versus(values[metrics[0]], drawn, metrics[0], label, str(baseline))
+        seeds = tuple(record.facts["seed"] for record in entry.good)
+        rows.append(Row(label, "ok", seeds, intervals, frozenset(best), ranks[label], versus, notes.cost(entry),
+                        tuple(notes.flags(entry)), tuple(notes.reasons(entry))))
+    return rows
+
+
+def _drawn(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Means over users and seeds drawn anew, the same ones for every entry and metric: (metric, label) -> (draws,)."""
+    keys = [(metric, label) for metric, by_label in values.items() for label in by_label]
+    means = resampled_means([values[metric][label] for metric, label in keys], RESAMPLES, 0)
+    return {key: means[:, place] for place, key in enumerate(keys)}
+
+
+def _versus(values: Mapping[str, NDArray[np.float64]], drawn: Mapping[tuple[str, str], NDArray[np.float64]],
+            metric: str, label: str, baseline: str) -> Versus | None:
+    """The comparison of one entry with the baseline, not yet corrected; None where there are no two users."""
+    differences = values[label].mean(0) - values[baseline].mean(0)
+    if differences.size < 2:
+        return None
+    low, high = percentiles(drawn[metric, label] - drawn[metric, baseline], LEVEL)
+    p = paired_t(differences)
+    return Versus(float(differences.mean()), low, high, p, p, effect_size(differences),
+                  minimal_detectable_difference(differences, ALPHA), *wins_ties_losses(differences))
+
+
+def _tests(tables: Sequence[Table]) -> list[Versus]:
+    return [row.versus for table in tables for row in table.rows if row.versus]
+
+
+def _corrected(tables: Sequence[Table]) -> list[Table]:
+    """The tables with Holm's correction over all their tests against the baseline."""
+    tests = _tests(tables)
+    adjusted = iter(holm([test.p for test in tests]).tolist() if tests else [])
+    return [replace(table, rows=tuple(
+        replace(row, versus=replace(row.versus, p_holm=next(adjusted))) if row.versus else row for row in table.rows
+    )) for table in tables]
+
+
+def _missing(entry: Entry) -> Row:
+    """The row of an entry without any result: the worst that became of its runs, and why."""
+    order = ("failed", "diverged", "timeout", "damaged", "pending", "skipped")
+    status = min((run.status for run in entry.runs), key=order.index)
+    return Row(entry.label, status, (), {}, frozenset(), None, None, {}, (), tuple(notes.reasons(entry)))

@@ -1,0 +1,103 @@
+"""Numbers and phrases as a leaderboard writes them, the same in every form."""
+
+from collections.abc import Mapping
+
+from ..stats import Interval
+from .table import ALPHA, LEVEL, Leaderboard, Row, Table, Versus
+
+
+def number(value: float) -> str:
+    """A metric or a difference: four decimals, no minus before zero."""
+    text = f"{value:.4f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value)}"
+
+
+def ends(interval: Interval) -> str:
+    return f"{number(interval.low)}–{number(interval.high)}"
+
+
+def versus_ends(versus: Versus) -> str:
+    return f"{signed(versus.low)} to {signed(versus.high)}"
+
+
+def rank(interval: Interval | None) -> str:
+    """A rank with its interval: `2 (1–3)`, or `2` where nothing else occurred."""
+    if interval is None:
+        return ""
+    low, high = f"{interval.low:g}", f"{interval.high:g}"
+    return f"{interval.point:g}" if low == high else f"{interval.point:g} ({low}–{high})"
+
+
+def p_value(p: float) -> str:
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def effect(value: float) -> str:
+    return f"{value:+.2f}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3.5 min`, `2.1 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: int) -> str:
+    """`512`, `218 k`, `1.2 M`."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return str(count)
+
+
+def memory(count: float) -> str:
+    return f"{count / 2**20:.0f} MiB"
+
+
+def runs(statuses: Mapping[str, int]) -> str:
+    """`9 runs: 8 ok, 1 skipped`."""
+    total = sum(statuses.values())
+    some = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    return f"{total} run{'' if total == 1 else 's'}: {some}"
+
+
+def head(board: Leaderboard) -> str:
+    """How much was run, and for how long."""
+    return f"{runs(board.statuses)}; {duration(board.seconds)} of computing"
+
+
+def seeds(row: Row) -> str:
+    return "" if row.status != "ok" else f"{len(row.seeds)}"
+
+
+def result(row: Row, board: Leaderboard) -> str:
+    """What the comparison with the baseline says."""
+    if row.status != "ok":
+        return row.status
+    if row.versus is None:
+        return "baseline" if row.label == board.baseline else ""
+    return row.versus.verdict
+
+
+def legend(board: Leaderboard) -> list[str]:
+    """How the numbers are to be read."""
+    lines = [f"Means over users and seeds, with {LEVEL:.0%} intervals over users and seeds drawn anew; ranks likewise. "
+             "The highest mean is set off, unless it is under-trained."]
+    if board.family:
+        tests = "1 test" if board.family == 1 else f"{board.family} tests"
+        lines.append(
+            f"Against {board.baseline} on {board.metrics[0]}: paired t-test over users, seeds averaged, corrected over "
+            f"{tests} (Holm). Better or worse: corrected p at most {ALPHA:g}, and an interval without 0. Effect: "
+            "Cohen's d_z. Detectable: the smallest true difference that such a test would find four times in five."
+        )
+    return lines
+
+
+def doubts(table: Table) -> list[str]:
+    """The gaps of a table's entries, then its notes."""
+    return [f"{row.label}: {reason}" for row in table.rows for reason in row.reasons] + list(table.notes)
