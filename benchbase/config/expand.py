@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import Any
 
 from .canonical import canonical_json
 from .labels import automatic_labels
 from .models import MODEL_KEYS, Configuration
 from .parts import Part
+
+MAX_ROWS = 10_000
 
 Choices = dict[str, Any]
 """Some keys of a configuration, with resolved values."""
@@ -41,8 +44,9 @@ class Row:
         return Row(self.configuration.model_copy(update={"label": label}), self.steps)
 
 
-def expand(base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[Choices],
-           faults: Faults) -> list[Configuration]:
+def expand(
+    base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[Choices], faults: Faults
+) -> list[Configuration]:
     """Base times grid, then the entries, each followed by its ablations; all different and all labelled."""
     rows = _labelled(_merged(list(_rows(base, grid, entries, faults)), faults), faults)
     known = {row.identity for row in rows}
@@ -61,20 +65,28 @@ def expand(base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[C
 
 def _free(label: str, labels: set[str], row: Row, faults: Faults) -> bool:
     if label in labels:
-        faults.add(row.steps, f"its ablation would be called '{label}', as another configuration is. "
-                              "Expected labels that differ. Change one.")
+        faults.add(
+            row.steps,
+            f"its ablation would be called '{label}', as another configuration is. "
+            "Expected labels that differ. Change one.",
+        )
     return label not in labels
 
 
-def _rows(base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[Choices],
-          faults: Faults) -> Iterator[Row]:
+def _rows(
+    base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[Choices], faults: Faults
+) -> Iterator[Row]:
     """Every row that is a whole configuration; an incomplete base is a row only where nothing else is."""
     if grid and base.get("label"):
         faults.add(("base", "label"), "a grid makes several configurations. Expected labels on entries only.")
+    if (n_rows := prod(len(values) for values in grid.values())) > MAX_ROWS:
+        faults.add(("grid",), f"{n_rows} combinations. Expected at most {MAX_ROWS}. Make several suites.")
+        return
     if grid or not entries or base.get("backbone") or base.get("recommender"):
-        for values in product(*grid.values()):
+        keys = [key for key in Configuration.model_fields if key in grid]  # not as written: order means nothing in YAML
+        for values in product(*(grid[key] for key in keys)):
             steps: Steps = ("grid",) if grid else ("base",)
-            yield from _row(merge(base, dict(zip(grid, values, strict=True))), steps, faults)
+            yield from _row(merge(base, dict(zip(keys, values, strict=True))), steps, faults)
     start = {key: value for key, value in base.items() if key not in ("label", "ablate")}
     for i, entry in enumerate(entries):
         yield from _row(merge(start, entry), ("entries", i), faults)

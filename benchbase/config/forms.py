@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from ..errors import BenchbaseError
 from .nodes import Node, Problems, read_yaml
 
@@ -14,7 +12,7 @@ _FORM = re.compile(r"\s*([^\[\]\s]+)\s*(?:\[(.*)\]\s*)?\Z", re.DOTALL)
 _PAIR = re.compile(
     r"""\s*([^\s=,\[\]]+)\s*=\s*("(?:\\.|[^"\\])*"\s*|'(?:''|[^'])*'\s*|[^,\[\]]*)(?:(,)|\Z)""", re.DOTALL
 )
-_BARE = re.compile(r"[A-Za-z0-9_./+-]+\Z")
+_BARE = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*\Z")
 
 
 def write_part(name: str, parameters: Mapping[str, Any]) -> str:
@@ -25,8 +23,8 @@ def write_part(name: str, parameters: Mapping[str, Any]) -> str:
 
 def _write_value(value: Any) -> str:
     if isinstance(value, str):
-        plain = _BARE.match(value) and _read_value(value).value == value and not value.startswith("-")
-        return value if plain else '"' + "".join(map(_escape, value)) + '"'
+        read = _scalar(value) if _BARE.match(value) else None
+        return value if read and read.value == value else '"' + "".join(map(_escape, value)) + '"'
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -40,15 +38,19 @@ def read_part(text: str, line: int | None = None) -> Node:
     """The mapping form of `name` or `name[param=value,...]`; BenchbaseError where the text is neither."""
     form = _FORM.match(text)
     if not form:
-        raise BenchbaseError(f"'{text}' is no part. Expected name or name[parameter=value,...]; "
-                             "lists need the form {name: ..., parameter: [...]}.")
+        raise BenchbaseError(
+            f"'{text}' is no part. Expected name or name[parameter=value,...]; "
+            "lists need the form {name: ..., parameter: [...]}."
+        )
     found: dict[str, Node] = {"name": Node(form[1], line, form[1])}
     inside, at, comma = form[2] or "", 0, None
     while at < len(inside.rstrip()) or comma:
         pair = _PAIR.match(inside, at)
         if not pair:
-            raise BenchbaseError(f"'{text}' cannot be read from '{inside[at:]}' on. Expected parameter=value, "
-                                 "separated by commas; lists need the form {name: ..., parameter: [...]}.")
+            raise BenchbaseError(
+                f"'{text}' cannot be read from '{inside[at:]}' on. Expected parameter=value, "
+                "separated by commas; lists need the form {name: ..., parameter: [...]}."
+            )
         if pair[1] in found:
             raise BenchbaseError(f"'{text}' gives {pair[1]} twice. Expected each parameter once. Remove one.")
         found[pair[1]] = _read_value(pair[2].strip(), line)
@@ -56,18 +58,17 @@ def read_part(text: str, line: int | None = None) -> Node:
     return Node(found, line)
 
 
-def _read_value(text: str, line: int | None = None) -> Node:
-    """One YAML scalar."""
-    problems = Problems()
-    try:
-        node = None if _cut_short(text) else read_yaml(text, problems)
-    except (BenchbaseError, yaml.YAMLError):
-        node = None
-    if node is None or node.text is None or (node.value is None and not text):
+def _read_value(text: str, line: int | None) -> Node:
+    node = _scalar(text)
+    if node is None:
         raise BenchbaseError(f"the value '{text}' is no single YAML scalar. Quote it if it is text.")
     return Node(node.value, line, node.text)
 
 
-def _cut_short(text: str) -> bool:
-    """Whether YAML would read less than all of the text: a comment follows the value."""
-    return not text or (text[0] not in "\"'" and (text[0] == "#" or bool(re.search(r"\s#", text))))
+def _scalar(text: str) -> Node | None:
+    """One YAML scalar, read inside a list so that a comment or the mark of a document cannot cut it short."""
+    try:
+        found = read_yaml(f"[{text}]", Problems()).value
+    except BenchbaseError:
+        return None
+    return found[0] if isinstance(found, tuple) and len(found) == 1 and found[0].text is not None else None

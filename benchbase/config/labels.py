@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .canonical import canonical_json
 from .forms import write_part
 from .models import Configuration
 from .parts import Part
@@ -55,9 +54,9 @@ def _relative(item: Item, peers: Sequence[Item]) -> str:
     """The item's name with the parameters that are not the same in all peers of that name."""
     name, parameters = item
     others = [each for peer, each in peers if peer == name]
-    return write_part(name, {
-        key: value for key, value in parameters.items() if any(each.get(key) != value for each in others)
-    })
+    return write_part(
+        name, {key: value for key, value in parameters.items() if any(each.get(key) != value for each in others)}
+    )
 
 
 def _short(view: dict[str, list[Item]], views: Sequence[dict[str, list[Item]]]) -> str:
@@ -91,8 +90,3 @@ def _unique(labels: Sequence[str], longer: Sequence[str], taken: Collection[str]
         used.add(label)
         found.append(label)
     return found
-
-
-def same(one: Configuration, other: Configuration) -> bool:
-    """Whether two configurations are one, whatever they are called."""
-    return canonical_json(one.canonical()) == canonical_json(other.canonical())

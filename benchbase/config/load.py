@@ -18,8 +18,20 @@ from .validate import switch_hint, validate
 M = TypeVar("M", bound=Config)
 Source = Path | str | Mapping[str, Any]
 
-KEYS = ("suite", "plugins", "datasets", "protocol", "train", "seeds", "data_seed", "base", "grid", "entries",
-        "guards", "baseline")
+KEYS = (
+    "suite",
+    "plugins",
+    "datasets",
+    "protocol",
+    "train",
+    "seeds",
+    "data_seed",
+    "base",
+    "grid",
+    "entries",
+    "guards",
+    "baseline",
+)
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
 LISTS = {"modifiers": "modifier", "objectives": "objective"}
 MODELS: dict[str, type[Config]] = {"layout": LayoutConfig, "scorer": ScorerConfig}
@@ -44,14 +56,12 @@ def registry_for(source: Source) -> Registry:
 
 
 def _registry(node: Node, problems: Problems) -> Registry:
-    if autoload():
+    if autoload() or not isinstance(node.value, dict):
         return Registry.load()
-    listed = node.value.get("plugins") if isinstance(node.value, dict) else None
+    listed = node.value.get("plugins", Node(None)).plain()
     if listed is None:
-        problems.add(node.line, "plugins", f"missing. Expected a list of plugins, since {AUTOLOAD}=0 loads no others.")
-        problems.check()
-        return Registry()
-    return Registry.load([name for name in listed.plain() or () if isinstance(name, str)])
+        problems.fail(node.line, "plugins", f"missing. Expected a list of plugins, since {AUTOLOAD}=0 loads no others.")
+    return Registry.load([name for name in listed if isinstance(name, str)] if isinstance(listed, list) else [])
 
 
 def _read(source: Source) -> tuple[Node, Problems, str, Path | None]:
@@ -95,8 +105,7 @@ class _Reader:
     def suite(self, node: Node, text: str, folder: Path | None) -> Suite:
         if not isinstance(node.value, dict):
             what = "empty" if node.value is None else f"{node.kind()}"
-            self.problems.add(node.line, "", f"the suite is {what}. Expected a mapping with suite, datasets and base.")
-            self.problems.check()
+            self.problems.fail(node.line, "", f"the suite is {what}. Expected a mapping with suite, datasets and base.")
         self.known(node, "", KEYS)
         head = validate(Head, node.only(Head.model_fields), "", self.problems)
         self.plugins(node)

@@ -38,6 +38,18 @@ def _metric(name: str) -> str:
     return name
 
 
+def _no_alias_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics, if no two are one under two names."""
+    from ..metrics import parse
+
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name if name in ACTION_METRICS else parse(name).canonical, name)
+        if other != name:
+            raise ValueError(f"{other} and {name} are one metric. Expected each once. Remove one.")
+    return names
+
+
 def split_config(name: str) -> type[Config]:
     """The parameters of a split; ConfigError where there is none of that name."""
     from ..data.splits import SPLITS
@@ -52,14 +64,16 @@ def _as_split(value: Any) -> Part:
     if isinstance(value, Part):
         return value
     problems = Problems()
-    part = resolve_part("split", from_plain(value, problems), "", split_config, problems)
+    part = resolve_part("split", from_plain(value, problems), "split", split_config, problems)
     if part is None or problems.texts():
         raise ValueError("; ".join(problems.texts()))
     return part
 
 
 Split = Annotated[Part, BeforeValidator(_as_split), PlainSerializer(Part.canonical)]
-Metrics = Annotated[tuple[Annotated[str, AfterValidator(_metric)], ...], AfterValidator(distinct)]
+Metrics = Annotated[
+    tuple[Annotated[str, AfterValidator(_metric)], ...], AfterValidator(distinct), AfterValidator(_no_alias_twice)
+]
 Tasks = Annotated[tuple[Literal["next_item", "action"], ...], AfterValidator(distinct)]
 
 
@@ -74,8 +88,11 @@ class Protocol(Config):
     filter_seen: Literal["history", "window", "none"] = Field("history", description="items that are no candidates")
     candidates: Literal["catalogue", "train_items", "domain"] = Field("catalogue", description="items that are ranked")
     action_candidates: int = Field(0, ge=0, description="last events of a row that are scored with hidden actions")
-    metrics: Metrics = Field(("ndcg@10", "recall@10", "mrr@10"), min_length=1,
-                             description="what is reported; the first is selected on and tested")
+    metrics: Metrics = Field(
+        ("ndcg@10", "recall@10", "mrr@10"),
+        min_length=1,
+        description="what is reported; the first is selected on and tested",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -90,8 +107,10 @@ class Protocol(Config):
         for name in self.metrics:
             task = "action" if name in ACTION_METRICS else "next_item"
             if task not in self.tasks:
-                raise ValueError(f"metrics: {name} belongs to the task {task}, which is not among tasks. "
-                                 f"Expected metrics of {', '.join(self.tasks)}.")
+                raise ValueError(
+                    f"metrics: {name} belongs to the task {task}, which is not among tasks. "
+                    f"Expected metrics of {', '.join(self.tasks)}."
+                )
         return self
 
 

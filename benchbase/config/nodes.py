@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import BaseModel
@@ -87,6 +87,11 @@ class Problems:
         if (line or 0, text) not in self._found:
             self._found.append((line or 0, text))
 
+    def fail(self, line: int | None, path: str, message: str) -> NoReturn:
+        """Note a problem after which nothing more can be found, and raise them all."""
+        self.add(line, path, message)
+        raise ConfigError(self.texts())
+
     def texts(self) -> list[str]:
         """All problems in the order of their lines."""
         return [text for _, text in sorted(self._found, key=lambda found: found[0])]
@@ -107,15 +112,12 @@ def join(path: str, step: object) -> str:
 def read_yaml(text: str, problems: Problems) -> Node:
     """The tree of one YAML document; ConfigError where it is no YAML that a suite may be."""
     if len(text) > MAX_BYTES:
-        problems.add(None, "", f"longer than {MAX_BYTES} characters. Expected a suite. Is this a data file?")
-    problems.check()
+        problems.fail(None, "", f"longer than {MAX_BYTES} characters. Expected a suite. Is this a data file?")
     try:
         _check_depth(text, problems)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
-        _explain(error, text, problems)
-        problems.check()
-        raise
+        problems.fail(*_explain(error, text))
     if root is None:
         return Node(None, 1)
     node = _Walk(problems).node(root, "")
@@ -129,23 +131,22 @@ def _check_depth(text: str, problems: Problems) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            problems.add(_line(event), "", f"nested deeper than {MAX_DEPTH}. Expected a suite.")
-            problems.check()
+            problems.fail(_line(event), "", f"nested deeper than {MAX_DEPTH}. Expected a suite.")
 
 
-def _explain(error: yaml.YAMLError, text: str, problems: Problems) -> None:
+def _explain(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
+    """Line, path and message of what YAML cannot read."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         where = getattr(error, "position", 0)
-        problems.add(text.count("\n", 0, where) + 1, "", "a control character. Expected plain text.")
-        return
+        return text.count("\n", 0, where) + 1, "", "a control character. Expected plain text."
     reason = getattr(error, "problem", None) or "not readable"
     context = getattr(error, "context_mark", None)
     lines = text.splitlines()[(context or mark).line : mark.line + 1]
     hint = ""
     if any(_BRACKETS.search(line) for line in lines):
         hint = ' Inside [...] or {...} a part with brackets is quoted: "name[parameter=value]".'
-    problems.add(mark.line + 1, "", f"not YAML: {reason}. Expected one YAML document.{hint}")
+    return mark.line + 1, "", f"not YAML: {reason}. Expected one YAML document.{hint}"
 
 
 class _Walk:
@@ -160,8 +161,7 @@ class _Walk:
         line = _line(source)
         self.count += 1
         if self.count > MAX_NODES:
-            self.problems.add(line, path, f"more than {MAX_NODES} values once aliases are expanded. Expected a suite.")
-            self.problems.check()
+            self.problems.fail(line, path, f"more than {MAX_NODES} values once aliases are expanded. Expected a suite.")
         if id(source) in self.open:
             self.problems.add(line, path, "an alias inside its own anchor. Expected a value that ends.")
             return Node(None, line)
@@ -186,7 +186,7 @@ class _Walk:
         for key, value in source.value:
             at = _line(key)
             if key.tag == _TAG + "merge":
-                for node in self.merges(value, path):
+                for node in self.merges(value, path, at):
                     merged = {**node.value, **merged}
                     lines = {**node.keys, **lines}
             elif not isinstance(key, yaml.ScalarNode):
@@ -198,7 +198,7 @@ class _Walk:
                 own[key.value], lines[key.value] = self.node(value, join(path, key.value)), at
         return Node({**merged, **own}, line, None, lines)
 
-    def merges(self, value: yaml.Node, path: str) -> Iterator[Node]:
+    def merges(self, value: yaml.Node, path: str, at: int) -> Iterator[Node]:
         """The mappings that `<<` brings in: one, or each of a list."""
         sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
         for source in sources:
@@ -206,7 +206,7 @@ class _Walk:
             if isinstance(node.value, dict):
                 yield node
             else:
-                self.problems.add(node.line, join(path, "<<"), f"is {node.kind()}. Expected an alias of a mapping.")
+                self.problems.add(at, join(path, "<<"), f"is {node.kind()}. Expected a mapping.")
 
 
 def _line(marked: yaml.Node | yaml.Event) -> int:
@@ -243,7 +243,10 @@ def from_plain(value: object, problems: Problems, path: str = "", depth: int = 0
     if isinstance(value, PurePath):
         return Node(str(value))
     if value is not None and type(value) not in (bool, int, float, str):
-        problems.add(None, path, f"{type(value).__name__} is no plain value. "
-                                 "Expected text, a number, true, false, a list or a mapping.")
+        problems.add(
+            None,
+            path,
+            f"{type(value).__name__} is no plain value. Expected text, a number, true, false, a list or a mapping.",
+        )
         return Node(None)
     return Node(value)

@@ -39,8 +39,11 @@ class Part(Config):
         """The bracket form of the parameters that are not at their default (those that are scalars)."""
         fields = type(self.config).model_fields
         usual = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
-        changed = {key: value for key, value in defaults(self.config).items()
-                   if fields[key].is_required() or getattr(self.config, key) != usual[key]}
+        changed = {
+            key: value
+            for key, value in defaults(self.config).items()
+            if fields[key].is_required() or getattr(self.config, key) != usual[key]
+        }
         weight = {"weight": self.weight} if self.weight != 1 else {}
         return write_part(self.name, {**weight, **changed})
 
@@ -92,8 +95,11 @@ def _mapping(kind: str, node: Node, path: str, problems: Problems) -> Node | Non
             return node
         problems.add(node.line, path, f"has no name. Expected {{name: ..., parameter: ...}}, the name of a {kind}.")
         return None
-    problems.add(node.line, path, f"is {node.kind()}. Expected the name of a {kind}, or {{name: ..., parameter: ...}}."
-                                  f"{switch_hint(node)}")
+    problems.add(
+        node.line,
+        path,
+        f"is {node.kind()}. Expected the name of a {kind}, or {{name: ..., parameter: ...}}.{switch_hint(node)}",
+    )
     return None
 
 

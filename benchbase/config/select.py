@@ -31,7 +31,7 @@ class Selector:
 def parse_selector(text: str) -> Selector:
     """A selector out of `key=pattern,key=pattern`, or a pattern of labels; BenchbaseError where it is neither.
 
-    The pattern of a part is its name, or its bracket form with the parameters that matter: `sasrec[width=64]`.
+    The pattern of a part is its name, or its bracket form with the parameters that matter: `name[width=64]`.
     """
     terms = []
     for term in map(str.strip, _COMMA.split(text)):
@@ -78,8 +78,9 @@ def _holds(key: str, pattern: str, configuration: Configuration, dataset: Part, 
 def _is(pattern: str, part: Part) -> bool:
     wanted = read_part(pattern).plain()
     given = part.canonical()
-    return all(key in given and (given[key] == value or _glob(str(value), str(given[key])))
-               for key, value in wanted.items())
+    return all(
+        key in given and (given[key] == value or _glob(str(value), str(given[key]))) for key, value in wanted.items()
+    )
 
 
 def _glob(pattern: str, text: str) -> bool:

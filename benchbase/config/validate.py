@@ -14,6 +14,7 @@ from .nodes import Node, Problems, join
 M = TypeVar("M", bound=BaseModel)
 
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+\Z")
+_SUBJECT = re.compile(r"(String|Tuple|List|Dictionary|Set|Frozenset|Value) should ")
 _SCALARS = ("int_type", "float_type", "bool_type", "string_type")
 _SWITCHES = ("y", "n", "yes", "no", "on", "off")
 
@@ -48,7 +49,8 @@ def validate(model: type[M], node: Node, path: str, problems: Problems) -> M | N
 def _converted(strict: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """The mistakes that only strict reading finds: one scalar taken for another.
 
-    Its other complaints are of no account: after a validator that runs before the model, it refuses lists for tuples.
+    Its other complaints are of no account: after a validator that runs before the model, it refuses lists for tuples
+    (and what stands in those lists is then read in the usual mode).
     """
     return [each for each in strict if each["type"] in _SCALARS and not isinstance(each["input"], (list, dict))]
 
@@ -110,9 +112,16 @@ def _message(model: type[BaseModel], at: Node, steps: tuple[Any, ...], found: li
         return f"missing. Expected a value{meaning}."
     if kind in ("value_error", "json_invalid"):
         return str(found[0]["msg"]).removeprefix("Value error, ")
-    wanted = " or ".join(dict.fromkeys(problem["msg"].removeprefix("Input should be ") for problem in found))
+    wanted = " or ".join(dict.fromkeys(_wanted(problem["msg"]) for problem in found))
     hint = switch_hint(at) if kind in ("string_type", "literal_error") else ""
     return f"is {at.kind()}. Expected {wanted}{meaning}.{hint}"
+
+
+def _wanted(message: str) -> str:
+    """What a model's message asks for, in the words of a suite."""
+    text = message.removeprefix("Input should be ").removesuffix(" after validation, not 0")
+    text = _SUBJECT.sub("one that should ", text)
+    return text.replace("a valid array", "a list").replace("an object", "a mapping").replace("None", "null")
 
 
 def switch_hint(node: Node) -> str:

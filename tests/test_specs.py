@@ -1,0 +1,211 @@
+"""Specs: a broken one cannot be made."""
+
+from enum import Enum
+from pathlib import PurePosixPath
+
+import pytest
+from pydantic import ConfigDict, Field, ValidationError
+
+from benchbase import (
+    BackboneSpec,
+    CombinerSpec,
+    CompressorSpec,
+    Config,
+    DatasetSpec,
+    ModifierSpec,
+    ObjectiveSpec,
+    RecommenderSpec,
+    Source,
+)
+from benchbase.errors import PluginError
+from benchbase.hooks import HOOKS
+from benchbase.specs import API, KINDS, CombinerConfig, LayoutConfig, ScorerConfig, Spec, defaults
+
+
+class Width(Config):
+    width: int = Field(64, ge=1, description="width")
+
+
+class Wanting(Config):
+    first: int
+    second: int
+    third: int = 3
+
+
+def build(config, context):
+    return None
+
+
+def make(kind=ObjectiveSpec, **fields):
+    return kind(**{"name": "part", "config": Config, "build": build, "source": "here", **fields})
+
+
+SITES = "['bias', 'boost', 'mask', 'prefix', 'readout', 'states', 'value', 'weights']"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        (
+            ObjectiveSpec,
+            {"name": "Part"},
+            "ObjectiveSpec 'Part': not a part name. Expected lower-case letters, digits and _, starting with a letter.",
+        ),
+        (
+            ObjectiveSpec,
+            {"config": dict},
+            "ObjectiveSpec 'part': config is <class 'dict'>. Expected a subclass of benchbase.Config.",
+        ),
+        (
+            ObjectiveSpec,
+            {"build": None},
+            "ObjectiveSpec 'part': build is not callable. Expected build(config, context).",
+        ),
+        (
+            ObjectiveSpec,
+            {"source": ""},
+            "ObjectiveSpec 'part': source is empty. Expected the paper or the origin of the part.",
+        ),
+        (
+            BackboneSpec,
+            {"sites": {"biass"}},
+            f"BackboneSpec 'part': sites ['biass'] unknown. Expected a set out of {SITES}.",
+        ),
+        (BackboneSpec, {"sites": "bias"}, f"BackboneSpec 'part': sites 'bias' unknown. Expected a set out of {SITES}."),
+        (
+            BackboneSpec,
+            {"layouts": {"pairs"}},
+            "BackboneSpec 'part': layouts ['pairs'] unknown. Expected a set out of "
+            "['interleaved', 'items', 'stacked'].",
+        ),
+        (
+            BackboneSpec,
+            {"training": "both"},
+            "BackboneSpec 'part': training 'both' unknown. Expected 'next' or 'masked'.",
+        ),
+        (
+            BackboneSpec,
+            {"attention": "hard"},
+            "BackboneSpec 'part': attention 'hard' unknown. Expected 'softmax', 'pointwise' or 'none'.",
+        ),
+        (ModifierSpec, {"sites": set()}, f"ModifierSpec 'part': sites is empty. Expected at least one out of {SITES}."),
+        (
+            ModifierSpec,
+            {"sites": {"x", "bias"}},
+            f"ModifierSpec 'part': sites ['x'] unknown. Expected a set out of {SITES}.",
+        ),
+        (
+            CombinerSpec,
+            {},
+            "CombinerSpec 'part': config is Config. Expected a subclass of benchbase.CombinerConfig, which has "
+            "`balance`.",
+        ),
+        (
+            RecommenderSpec,
+            {"guard": True, "config": Wanting},
+            "RecommenderSpec 'part': a guard without a default for first, second. Expected defaults for all: "
+            "guards join suites by themselves.",
+        ),
+    ],
+)
+def test_a_spec_that_breaks_the_contract_cannot_be_made(kind, fields, message):
+    with pytest.raises(PluginError) as error:
+        make(kind, **fields)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", ["", "1a", "_a", "a-b", "a b", "a\n", "é", 3])
+def test_names_are_plain(name):
+    with pytest.raises(PluginError, match="not a part name"):
+        make(name=name)
+
+
+@pytest.mark.parametrize("taken", ["name", "weight"])
+def test_keys_of_the_suite_are_no_parameters(taken):
+    config = type("Taken", (Config,), {"__annotations__": {taken: int}, taken: 1})
+    with pytest.raises(PluginError) as error:
+        make(config=config)
+    assert str(error.value) == f"ObjectiveSpec 'part': parameter '{taken}' is reserved for the suite. Rename it."
+
+
+def test_every_kind_can_be_made_and_is_frozen():
+    class Balance(CombinerConfig):
+        pass
+
+    more = {
+        ModifierSpec: {"sites": {"bias"}},
+        CombinerSpec: {"config": Balance},
+        RecommenderSpec: {"guard": True, "config": Width},
+    }
+    for kind in (DatasetSpec, BackboneSpec, ModifierSpec, ObjectiveSpec, CombinerSpec, CompressorSpec, RecommenderSpec):
+        spec = make(kind, **more.get(kind, {}))
+        assert KINDS[spec.kind] is kind and spec.api == API
+        with pytest.raises(AttributeError):
+            spec.name = "other"
+
+
+def test_every_kind_has_one_hook():
+    kinds = [kind for offered in HOOKS.values() for kind in offered]
+    assert sorted(kinds) == sorted(KINDS)
+
+
+def test_a_guard_needs_defaults_and_others_do_not():
+    assert make(RecommenderSpec, config=Wanting).guard is False
+
+
+def test_fields_may_depend_on_parameters():
+    spec = make(BackboneSpec, config=Width, causal=lambda config: config.width > 10, sites=lambda config: {"bias"})
+    assert spec.resolve("causal", Width(width=5)) is False and spec.resolve("causal", Width()) is True
+    assert spec.resolve("training", Width()) == "next"
+
+
+def test_a_data_set_reads_no_files_unless_it_says_so():
+    assert make(DatasetSpec).files(Config(), None) == []
+
+
+def test_a_source_is_written_on_one_line():
+    assert str(Source(paper="A 2020", code="github")) == "A 2020, github"
+    with pytest.raises(PluginError, match="source is empty"):
+        make(source=Source(paper=""))
+
+
+def test_parameters_are_frozen_strict_about_names_and_finite():
+    with pytest.raises(ValidationError, match="frozen"):
+        Width().width = 3
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Width(widht=3)
+    with pytest.raises(ValidationError, match="finite"):
+        ScorerConfig(temperature=float("inf"))
+
+
+def test_defaults_are_plain_data_in_one_order():
+    class Colour(Enum):
+        RED = "red"
+
+    class Other:
+        def __str__(self):
+            return "other"
+
+    class All(Config):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        names: frozenset[str] = frozenset({"b", "a", "c"})
+        pairs: tuple[tuple[int, float], ...] = ((1, 2.0),)
+        colour: Colour = Colour.RED
+        path: PurePosixPath = PurePosixPath("a/b")
+        inner: LayoutConfig = LayoutConfig()
+        table: dict[int, None] = Field({1: None})
+        other: Other = Other()
+
+    assert defaults(All()) == {
+        "names": ["a", "b", "c"],
+        "pairs": [[1, 2.0]],
+        "colour": "red",
+        "path": "a/b",
+        "table": {"1": None},
+        "other": "other",
+        "inner": {"kind": "items", "position": "from_start", "user_token": False},
+    }
+
+
+def test_spec_is_no_kind_of_its_own():
+    assert Spec.kind == "" and "" not in KINDS
