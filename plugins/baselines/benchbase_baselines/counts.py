@@ -1,0 +1,31 @@
+"""What users and items have in common: the counts that all three recommenders stand on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from benchbase.data.sequences import Events
+
+BLOCK_BYTES = 128 * 2**20
+"""Memory for one block of co-occurrences, should all of its pairs occur."""
+
+
+def user_items(events: Events, n_items: int) -> sparse.csr_array:
+    """Which row has which item (n_rows, n_items), 1.0 or absent; column j is item j + 1."""
+    ones = np.ones(len(events.item))
+    matrix = sparse.csr_array((ones, events.item - 1, events.offsets), shape=(events.n_rows, n_items))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def cooccurrences(matrix: sparse.csr_array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, sparse.csr_array]]:
+    """Rows of matrix' matrix, block by block: the first item's column, and users shared (block, n_items)."""
+    columns = matrix.tocsc()
+    n_items = matrix.shape[1]
+    step = max(1, block_bytes // (16 * max(n_items, 1)))  # a value and an index for each pair
+    for start in range(0, n_items, step):
+        block = (columns[:, start : start + step].T @ matrix).tocsr()
+        block.sort_indices()
+        yield start, block
