@@ -29,9 +29,14 @@ def write_log(path: Path, n_events: int) -> None:
     user = np.sort((rng.beta(1, 3, n_events) * USERS).astype(np.int32))
     item = (rng.beta(1, 6, n_events) * ITEMS).astype(np.int32)
     order = np.argsort(user * np.int64(ITEMS) + item)
-    frame = pd.DataFrame({
-        "user": user + 1, "item": item[order] + 1, "rating": rng.integers(1, 11, n_events) / 2,
-        "timestamp": rng.integers(789_652_009, 1_427_784_002, n_events)})
+    frame = pd.DataFrame(
+        {
+            "user": user + 1,
+            "item": item[order] + 1,
+            "rating": rng.integers(1, 11, n_events) / 2,
+            "timestamp": rng.integers(789_652_009, 1_427_784_002, n_events),
+        }
+    )
     frame.to_csv(path, index=False)
 
 
@@ -94,8 +99,10 @@ def main() -> None:
         first, second, naive = (measure(what, path, cache) for what in ("ours", "ours", "reference"))
         for name, found in (("prepare", first), ("second open", second), ("reference", naive)):
             print(f"{name:<12} {found['seconds']:6.2f} s  peak {found['gib']:.2f} GiB")
-        print(f"prepare / reference: time {first['seconds'] / naive['seconds']:.2f}, "
-              f"memory {first['gib'] / naive['gib']:.2f}")
+        print(
+            f"prepare / reference: time {first['seconds'] / naive['seconds']:.2f}, "
+            f"memory {first['gib'] / naive['gib']:.2f}"
+        )
 
 
 if __name__ == "__main__":

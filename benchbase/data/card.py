@@ -32,9 +32,7 @@ def make_card(
         "source": str(spec.source),
         "licence": spec.licence,
         "redistributable": spec.redistributable,
-        "files": [
-            {"name": path.name, "bytes": path.stat().st_size, "sha256": digest} for path, digest in sources
-        ],
+        "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": digest} for path, digest in sources],
         **counts(interactions, catalogue),
         **facts,
     }
@@ -92,10 +90,7 @@ def render(card: Mapping[str, Any]) -> str:
         )
     lines += _line("repeated pairs", f"{card['repeated_pairs']:,} events repeat a (user, item) pair")
     lines += [
-        line
-        for reason, n in card["removed"].items()
-        if n
-        for line in _line("removed", f"{n:,} events: {reason}")
+        line for reason, n in card["removed"].items() if n for line in _line("removed", f"{n:,} events: {reason}")
     ]
     for name in ("actions", "features", "domains", "columns"):
         lines += _line(name, ", ".join(card[name]))

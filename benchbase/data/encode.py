@@ -81,9 +81,7 @@ def check(log: Log, where: str) -> None:
         columns["timestamp"] = log.timestamp
     for name, values in columns.items():
         if len(values) != n:
-            raise DataError(
-                f"{where}: column '{name}' has {len(values)} values. Expected {n}, one for each event."
-            )
+            raise DataError(f"{where}: column '{name}' has {len(values)} values. Expected {n}, one for each event.")
     if log.timestamp is not None:
         _check_time(np.asarray(log.timestamp), log.ticks, where)
     for name, values in {**log.actions, **log.features}.items():

@@ -22,9 +22,7 @@ def group(codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
 
     # One entry a row, its column the code: turning rows into columns is a stable counting sort.
     rows = np.arange(len(codes) + 1, dtype=index)
-    table = csr_array(
-        (np.ones(len(codes), np.int8), codes.astype(index, copy=False), rows), (len(codes), n_groups)
-    )
+    table = csr_array((np.ones(len(codes), np.int8), codes.astype(index, copy=False), rows), (len(codes), n_groups))
     return offsets, table.tocsc().indices.astype(index, copy=False)
 
 
@@ -54,9 +52,7 @@ def shuffle_ties(offsets: np.ndarray, values: np.ndarray | None, keys: "TieKeys"
 class TieKeys:
     """A seeded pseudo-random key for every event, from its user's and its item's original id and nothing else."""
 
-    def __init__(
-        self, user: np.ndarray, user_ids: np.ndarray, item: np.ndarray, item_ids: np.ndarray, seed: int
-    ):
+    def __init__(self, user: np.ndarray, user_ids: np.ndarray, item: np.ndarray, item_ids: np.ndarray, seed: int):
         self.user, self.item = user, item
         self.user_hash = _hash_ids(user_ids, seed)
         self.item_hash = _hash_ids(item_ids, seed + 1)

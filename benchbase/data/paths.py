@@ -59,6 +59,5 @@ def missing(context: DataContext, path: str | Path, kind: str = "file") -> Missi
     looked = [str(place) for place in places(context, path)]
     where = f"Looked for {', '.join(looked)}" if looked else "There are no folders to look in"
     return MissingFile(
-        f"{path}: no such {kind}. {where}. "
-        f"Set BENCHBASE_DATA to the folder that holds it, or give an absolute path."
+        f"{path}: no such {kind}. {where}. Set BENCHBASE_DATA to the folder that holds it, or give an absolute path."
     )

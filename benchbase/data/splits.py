@@ -59,9 +59,7 @@ def _seconds(value: Any) -> Any:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(
-                f"{value!r} is no ISO date. Expected for example 2019-06-30 or Unix seconds."
-            ) from None
+            raise ValueError(f"{value!r} is no ISO date. Expected for example 2019-06-30 or Unix seconds.") from None
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if isinstance(value, datetime):
@@ -90,21 +88,15 @@ class Fractions(Config):
 class GlobalTime(Fractions):
     """One cut in time for all users: shares of events, or the moments at which the valid and test parts begin."""
 
-    valid_from: Moment | None = Field(
-        None, description="First moment of the valid part: ISO date or Unix seconds"
-    )
-    test_from: Moment | None = Field(
-        None, description="First moment of the test part: ISO date or Unix seconds"
-    )
+    valid_from: Moment | None = Field(None, description="First moment of the valid part: ISO date or Unix seconds")
+    test_from: Moment | None = Field(None, description="First moment of the test part: ISO date or Unix seconds")
 
     @model_validator(mode="after")
     def _both_moments(self) -> "GlobalTime":
         if (self.valid_from is None) != (self.test_from is None):
             raise ValueError("only one of valid_from and test_from is given. Expected both or neither.")
         if self.valid_from is not None and self.test_from is not None and self.valid_from > self.test_from:
-            raise ValueError(
-                "valid_from is later than test_from. Expected the valid part before the test part."
-            )
+            raise ValueError("valid_from is later than test_from. Expected the valid part before the test part.")
         return self
 
 
@@ -184,8 +176,7 @@ def resolve_split(how: str | Mapping[str, Any] | tuple[str, Config]) -> tuple[Sp
         return rule, rule.config.model_validate(given)
     except ValidationError as error:
         raise ConfigError(
-            f"split {'.'.join([rule.name, *map(str, each['loc'])])}: "
-            f"{each['msg'].removeprefix('Value error, ')}"
+            f"split {'.'.join([rule.name, *map(str, each['loc'])])}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors()
         ) from None
 
@@ -214,10 +205,7 @@ def split(
     part, facts = rule.divide(interactions, config)
     _check_parts(part, rule, config)
     first = interactions.offsets[:-1][np.diff(interactions.offsets) > 0]
-    chosen = {
-        name: _events(interactions, part, value, targets)
-        for name, value in (("valid", VALID), ("test", TEST))
-    }
+    chosen = {name: _events(interactions, part, value, targets) for name, value in (("valid", VALID), ("test", TEST))}
     kept = {name: events[~np.isin(events, first)] for name, events in chosen.items()}
     if not len(kept["test"]):
         raise DataError(
@@ -264,9 +252,7 @@ def _facts(
     leak = leak_share(interactions, part, kept["test"])
     warnings = []
     if isinstance(leak, float) and leak > 0:
-        warnings.append(
-            f"{leak:.2%} of training events are later than some test event: models learn from the future"
-        )
+        warnings.append(f"{leak:.2%} of training events are later than some test event: models learn from the future")
     return {
         "events": dict(zip(PARTS, np.bincount(part, minlength=len(PARTS)).tolist(), strict=True)),
         "evaluated": {name: len(rows) for name, rows in kept.items()},

@@ -22,10 +22,7 @@ MANIFEST = "manifest.json"
 def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Everything as arrays of numbers by name, and the names that go with them as JSON."""
     arrays: dict[str, np.ndarray | None] = {
-        **{
-            name: getattr(interactions, name)
-            for name in ("offsets", "item", "timestamp", "actions", "features")
-        },
+        **{name: getattr(interactions, name) for name in ("offsets", "item", "timestamp", "actions", "features")},
         "user_ids": interactions.user_ids,
         "item_ids": catalogue.item_ids,
         "domain": catalogue.domain,

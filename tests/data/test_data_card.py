@@ -15,14 +15,28 @@ class PathConfig(DatasetConfig):
 
 def build(config, context):
     user, item = np.array([1, 1, 1, 2, 2, 2]), np.array([1, 1, 2, 1, 3, 2])
-    return Log(user, item, np.array([9, 9, 86_400, 5, 6, 7]), {"stars": item}, {"speed": item},
-               ItemTable(np.array([1, 9]), {"genre": [("a",), ("b",)]}, {"year": np.array([1, 2])},
-                         np.array(["films", "films"])),
-               removed={"low rating": 4, "nothing": 0}, facts={"note": "by hand"})
+    return Log(
+        user,
+        item,
+        np.array([9, 9, 86_400, 5, 6, 7]),
+        {"stars": item},
+        {"speed": item},
+        ItemTable(
+            np.array([1, 9]), {"genre": [("a",), ("b",)]}, {"year": np.array([1, 2])}, np.array(["films", "films"])
+        ),
+        removed={"low rating": 4, "nothing": 0},
+        facts={"note": "by hand"},
+    )
 
 
-SPEC = DatasetSpec(name="toy", config=PathConfig, build=build, source="a test", licence="free",
-                   files=lambda config, context: [find_file(context, config.path)])
+SPEC = DatasetSpec(
+    name="toy",
+    config=PathConfig,
+    build=build,
+    source="a test",
+    licence="free",
+    files=lambda config, context: [find_file(context, config.path)],
+)
 
 
 def card(tmp_path):
@@ -49,26 +63,41 @@ def test_the_card_counts_what_is_there(tmp_path):
 def test_the_card_is_json_and_names_files_without_folders(tmp_path):
     found, _ = card(tmp_path)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["files"] == [{"name": "toy.txt", "bytes": 7,
-                               "sha256": "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"}]
+    assert found["files"] == [
+        {"name": "toy.txt", "bytes": 7, "sha256": "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"}
+    ]
     assert found["config"]["path"] == "toy.txt"
     assert str(tmp_path) not in json.dumps(found)
 
 
 def test_the_text_shows_the_facts(tmp_path):
     text = render(card(tmp_path)[0])
-    for expected in ("toy: 2 users, 3 items, 6 events (density 100.000%)", "4 events: low rating",
-                     "note:             by hand",
-                     "1970-01-01 to 1970-01-02", "16.67% of events share", "1 events repeat", "genre (1)", "licence:",
-                     "split leave_one_out: train 2, valid 2, test 2, unused 0; leak share 50.00%", "sha256 ed7002b4",
-                     "models learn from the future", "1 listed items have no events", "2 items with events are not"):
+    for expected in (
+        "toy: 2 users, 3 items, 6 events (density 100.000%)",
+        "4 events: low rating",
+        "note:             by hand",
+        "1970-01-01 to 1970-01-02",
+        "16.67% of events share",
+        "1 events repeat",
+        "genre (1)",
+        "licence:",
+        "split leave_one_out: train 2, valid 2, test 2, unused 0; leak share 50.00%",
+        "sha256 ed7002b4",
+        "models learn from the future",
+        "1 listed items have no events",
+        "2 items with events are not",
+    ):
         assert expected in text
     assert "nothing" not in text
 
 
 def test_the_text_says_when_there_are_no_timestamps(tmp_path):
-    spec = DatasetSpec(name="bare", config=DatasetConfig, source="a test",
-                       build=lambda config, context: Log(np.ones(3, int), np.arange(3)))
+    spec = DatasetSpec(
+        name="bare",
+        config=DatasetConfig,
+        source="a test",
+        build=lambda config, context: Log(np.ones(3, int), np.arange(3)),
+    )
     prepared = prepare(spec, DatasetConfig(), DataContext(cache=tmp_path))
     facts = split(prepared.interactions, prepared.catalogue, "leave_one_out").facts
     text = render(with_split(prepared.card, facts))

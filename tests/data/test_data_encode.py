@@ -20,8 +20,14 @@ def make_log(events, **more):
 
 def triples(interactions, catalogue):
     """(user id, item id, time) of every row, in stored order."""
-    return list(zip(interactions.user_ids[interactions.user].tolist(), catalogue.item_ids[interactions.item].tolist(),
-                    interactions.timestamp.tolist(), strict=True))
+    return list(
+        zip(
+            interactions.user_ids[interactions.user].tolist(),
+            catalogue.item_ids[interactions.item].tolist(),
+            interactions.timestamp.tolist(),
+            strict=True,
+        )
+    )
 
 
 @given(EVENTS)
@@ -46,8 +52,11 @@ def slow_filter(events, config):
         events = kept if config.repeats == "first" else kept[::-1]
     while True:
         users, items = Counter(event[0] for event in events), Counter(event[1] for event in events)
-        kept = [event for event in events
-                if users[event[0]] >= config.min_user_events and items[event[1]] >= config.min_item_events]
+        kept = [
+            event
+            for event in events
+            if users[event[0]] >= config.min_user_events and items[event[1]] >= config.min_item_events
+        ]
         if len(kept) == len(events):
             return kept
         events = kept
@@ -58,8 +67,11 @@ def test_filters_leave_the_core_of_the_unrepeated_events(events, min_user, min_i
     config = DatasetConfig(min_user_events=min_user, min_item_events=min_item, repeats=repeats)
     expected = slow_filter(events, config)
     if not expected:
-        with pytest.raises(DataError, match=r"^log: the filters leave no event\. Expected at least one user with "
-                                            rf"min_user_events = {min_user}.*Lower the minima\."):
+        with pytest.raises(
+            DataError,
+            match=r"^log: the filters leave no event\. Expected at least one user with "
+            rf"min_user_events = {min_user}.*Lower the minima\.",
+        ):
             encode(make_log(events), config)
         return
     interactions, catalogue, facts = encode(make_log(events), config)
@@ -71,8 +83,9 @@ def test_filters_leave_the_core_of_the_unrepeated_events(events, min_user, min_i
 def test_without_file_order_the_order_of_rows_means_nothing(events, random):
     events = list(dict.fromkeys(events))
     shuffled = random.sample(events, len(events))
-    first, second = (triples(*encode(make_log(each, file_order=False), DatasetConfig(), 7)[:2])
-                     for each in (events, shuffled))
+    first, second = (
+        triples(*encode(make_log(each, file_order=False), DatasetConfig(), 7)[:2]) for each in (events, shuffled)
+    )
     assert first == second
 
 
@@ -98,8 +111,13 @@ def test_ids_may_be_integers_far_apart_strings_or_categoricals():
 
 
 def test_actions_and_features_follow_their_events():
-    log = Log(np.array([2, 1, 2]), np.array([7, 7, 8]), np.array([5, 0, 1]),
-              {"click": np.array([True, False, True]), "stars": np.array([1, 2, 3])}, {"x": np.array([.5, 1.5, 2.5])})
+    log = Log(
+        np.array([2, 1, 2]),
+        np.array([7, 7, 8]),
+        np.array([5, 0, 1]),
+        {"click": np.array([True, False, True]), "stars": np.array([1, 2, 3])},
+        {"x": np.array([0.5, 1.5, 2.5])},
+    )
     interactions, _, _ = encode(log, DatasetConfig())
     assert interactions.actions.tolist() == [[0, 2], [1, 3], [1, 1]]
     assert interactions.features.tolist() == [[1.5], [2.5], [0.5]]
@@ -134,9 +152,15 @@ def test_facts_count_repeats_ties_and_what_the_reader_removed():
 
 def test_item_features_are_aligned_and_missing_ones_marked():
     table = ItemTable(
-        np.array([30, 10, 99]), {"genre": [("b", "a"), (), ("z",)]},
-        {"year": np.array([1990, 2000, 1]), "score": np.array([.5, 1.5, 2.5]), "title": np.array(["é" * 70, "x", "y"])},
-        np.array(["film", "", "song"], object))
+        np.array([30, 10, 99]),
+        {"genre": [("b", "a"), (), ("z",)]},
+        {
+            "year": np.array([1990, 2000, 1]),
+            "score": np.array([0.5, 1.5, 2.5]),
+            "title": np.array(["é" * 70, "x", "y"]),
+        },
+        np.array(["film", "", "song"], object),
+    )
     log = Log(np.ones(3, int), np.array([30, 20, 10]), items=table)
     _, catalogue, facts = encode(log, DatasetConfig())
     assert catalogue.item_ids.tolist() == [0, 10, 20, 30]
@@ -156,23 +180,29 @@ ONE = np.ones(1, int)
 BAD_LOGS = {
     r"^log: the log has no events\. Expected at least one\. Check the file": Log(np.array([]), np.array([])),
     r"^log: column 'item' has 2 values\. Expected 1, one for each event\.": Log(ONE, np.ones(2, int)),
-    r"^log: timestamps are of type float64\. Expected whole Unix time\.": Log(ONE, ONE, np.array([.5])),
+    r"^log: timestamps are of type float64\. Expected whole Unix time\.": Log(ONE, ONE, np.array([0.5])),
     r"^log: event 1 has timestamp -5\. Expected seconds since 1970, not before\. Leave": Log(ONE, ONE, np.array([-5])),
-    r"^log: event 1 has timestamp 1574327074000\. Expected Unix time in 1 ticks a second.*1000 ticks":
-        Log(ONE, ONE, np.array([1574327074000])),
-    r"^log: event 2 has stars nan\. Expected finite numbers\. Leave such rows out\.":
-        Log(np.ones(2, int), np.ones(2, int), actions={"stars": np.array([1, np.nan])}),
+    r"^log: event 1 has timestamp 1574327074000\. Expected Unix time in 1 ticks a second.*1000 ticks": Log(
+        ONE, ONE, np.array([1574327074000])
+    ),
+    r"^log: event 2 has stars nan\. Expected finite numbers\. Leave such rows out\.": Log(
+        np.ones(2, int), np.ones(2, int), actions={"stars": np.array([1, np.nan])}
+    ),
     r"^log: event 1 has speed inf\. Expected finite": Log(ONE, ONE, features={"speed": np.array([np.inf])}),
     r"^log: column 'stars' is of type <U4\. Expected numbers\.": Log(ONE, ONE, actions={"stars": np.array(["good"])}),
-    r"^log: user ids are of type float64\. Expected integers or strings\. Convert": Log(np.array([.5]), ONE),
-    r"^log: event 2 has no item\. Expected an id in every event\. Leave":
-        Log(np.ones(2, int), np.array(["a", None], object)),
-    r"^log: item id 3 is a int\. Expected integers only or strings only\. Convert":
-        Log(np.ones(2, int), np.array(["a", 3], object)),
-    r"^log: item 4 is listed more than once in the item table\. Expected one row an item\. Remove":
-        Log(ONE, np.array([4]), items=ItemTable(np.array([4, 4]))),
-    r"^log: item column 'year' has 2 values\. Expected 1, one for each item id\.":
-        Log(ONE, ONE, items=ItemTable(ONE, columns={"year": np.ones(2)})),
+    r"^log: user ids are of type float64\. Expected integers or strings\. Convert": Log(np.array([0.5]), ONE),
+    r"^log: event 2 has no item\. Expected an id in every event\. Leave": Log(
+        np.ones(2, int), np.array(["a", None], object)
+    ),
+    r"^log: item id 3 is a int\. Expected integers only or strings only\. Convert": Log(
+        np.ones(2, int), np.array(["a", 3], object)
+    ),
+    r"^log: item 4 is listed more than once in the item table\. Expected one row an item\. Remove": Log(
+        ONE, np.array([4]), items=ItemTable(np.array([4, 4]))
+    ),
+    r"^log: item column 'year' has 2 values\. Expected 1, one for each item id\.": Log(
+        ONE, ONE, items=ItemTable(ONE, columns={"year": np.ones(2)})
+    ),
 }
 
 

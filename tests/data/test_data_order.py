@@ -65,7 +65,7 @@ def test_repeated_marks_all_but_the_kept_event_of_a_pair(user, random, keep):
     item = np.array([random.randrange(4) for _ in user], np.int32)
     offsets, _ = order.group(user, 6)
     pairs = list(zip(user.tolist(), item.tolist(), strict=True))
-    others = (lambda row: pairs[:row]) if keep == "first" else (lambda row: pairs[row + 1:])
+    others = (lambda row: pairs[:row]) if keep == "first" else (lambda row: pairs[row + 1 :])
     expected = [pair in others(row) for row, pair in enumerate(pairs)]
     assert order.repeated(offsets, item, keep).tolist() == expected
 

@@ -31,11 +31,13 @@ class ToyConfig(DatasetConfig):
 
 def toy(build=None, **more):
     """A data set out of one file `toy.txt` of `user item` lines, counting how often it is read."""
+
     def read(config, context):
         read.calls += 1
         rows = np.loadtxt(find_file(context, "toy.txt"), dtype=int, ndmin=2)
-        table = ItemTable(np.array([1, 2]), {"kind": [("x", "y"), ()]}, {"title": np.array(["naïve", "日本"])},
-                          np.array(["d", "e"]))
+        table = ItemTable(
+            np.array([1, 2]), {"kind": [("x", "y"), ()]}, {"title": np.array(["naïve", "日本"])}, np.array(["d", "e"])
+        )
         return Log(rows[:, 0], rows[:, 1], np.arange(len(rows)), {"a": rows[:, 1]}, items=table)
 
     read.calls = 0
@@ -52,7 +54,8 @@ def context(tmp_path):
 def same(first, second):
     arrays = [store.flatten(each.interactions, each.catalogue) for each in (first, second)]
     return arrays[0][1] == arrays[1][1] and all(
-        np.array_equal(values, arrays[1][0][name]) for name, values in arrays[0][0].items())
+        np.array_equal(values, arrays[1][0][name]) for name, values in arrays[0][0].items()
+    )
 
 
 def test_the_second_opening_reads_nothing_and_is_equal(context):
@@ -180,8 +183,11 @@ def test_nothing_is_left_aside_when_reading_or_writing_fails(context, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(store.np, "save", fail)
-        with pytest.raises(DataError, match=r"cache: prepared data cannot be kept here: .*No space left.*"
-                                            r"Expected a folder that can be written\. Set BENCHBASE_CACHE"):
+        with pytest.raises(
+            DataError,
+            match=r"cache: prepared data cannot be kept here: .*No space left.*"
+            r"Expected a folder that can be written\. Set BENCHBASE_CACHE",
+        ):
             prepare(toy(), ToyConfig(), context)
     assert list((context.cache / "prepared").iterdir()) == []
     prepare(toy(), ToyConfig(), context)

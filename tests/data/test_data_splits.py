@@ -46,7 +46,7 @@ def test_evaluated_events_are_in_their_part_and_have_a_past(events, how, targets
 def test_a_users_training_precedes_valid_precedes_test(events, how):
     interactions, found = divide(events, how)
     for user in range(interactions.n_users):
-        part = found.part[interactions.offsets[user]:interactions.offsets[user + 1]].astype(int)
+        part = found.part[interactions.offsets[user] : interactions.offsets[user + 1]].astype(int)
         assert (np.diff(part) >= 0).all()
 
 
@@ -81,7 +81,7 @@ def test_global_time_trains_on_nothing_at_or_after_the_cut(events, valid, test):
 def test_leave_one_out_gives_each_long_user_one_event_of_each_part(events, targets):
     interactions, found = divide(events, "leave_one_out", targets)
     for user in range(interactions.n_users):
-        part = found.part[interactions.offsets[user]:interactions.offsets[user + 1]].tolist()
+        part = found.part[interactions.offsets[user] : interactions.offsets[user + 1]].tolist()
         assert part == ([TRAIN] * (len(part) - 2) + [VALID, TEST] if len(part) >= 3 else [TRAIN] * len(part))
     n_long = int((np.diff(interactions.offsets) >= 3).sum())
     assert len(found.test_events) == len(found.valid_events) == n_long
@@ -92,7 +92,7 @@ def test_leave_one_out_gives_each_long_user_one_event_of_each_part(events, targe
 def test_temporal_ratio_gives_each_long_user_shares_and_something_to_train_on(events, valid, test):
     interactions, found = divide(events, {"name": "temporal_ratio", "valid": valid, "test": test})
     for user in range(interactions.n_users):
-        sizes = np.bincount(found.part[interactions.offsets[user]:interactions.offsets[user + 1]], minlength=3)
+        sizes = np.bincount(found.part[interactions.offsets[user] : interactions.offsets[user + 1]], minlength=3)
         n = sizes.sum()
         if n < 3:
             assert sizes[TRAIN] == n
@@ -131,8 +131,10 @@ def test_users_that_begin_after_the_cut_are_left_out_and_counted():
     assert UNUSED not in found.part
 
 
-@pytest.mark.parametrize("moment", ["2020-01-01", date(2020, 1, 1), datetime(2020, 1, 1, tzinfo=UTC), 1577836800,
-                                    "2020-01-01T01:00:00+01:00"])
+@pytest.mark.parametrize(
+    "moment",
+    ["2020-01-01", date(2020, 1, 1), datetime(2020, 1, 1, tzinfo=UTC), 1577836800, "2020-01-01T01:00:00+01:00"],
+)
 def test_cut_off_dates_are_iso_dates_or_unix_seconds(moment):
     config = resolve_split({"name": "global_time", "valid_from": moment, "test_from": "2020-02-01"})[1]
     assert (config.valid_from, config.test_from) == (1577836800, 1580515200)
@@ -146,8 +148,11 @@ def test_events_at_a_cut_fall_after_it():
 
 def test_without_timestamps_time_splits_are_refused_and_order_splits_work():
     interactions, catalogue = data(LATE, times=False)
-    with pytest.raises(Refusal, match=r"^split global_time: the data set has no timestamps\. Expected a time for every "
-                                      r"event\. Use leave_one_out or temporal_ratio"):
+    with pytest.raises(
+        Refusal,
+        match=r"^split global_time: the data set has no timestamps\. Expected a time for every "
+        r"event\. Use leave_one_out or temporal_ratio",
+    ):
         split(interactions, catalogue)
     for how in ("leave_one_out", "temporal_ratio"):
         assert split(interactions, catalogue, how).facts["leak_share"] == "not known"
@@ -158,14 +163,25 @@ BAD = {
     r"^split: no split named None\. Known: global_time": {},
     r"^split leave_one_out\.k: Extra inputs": {"name": "leave_one_out", "k": 2},
     r"^split global_time\.test: .*greater than 0": {"name": "global_time", "test": 0},
-    r"^split global_time: valid 0\.6 and test 0\.5 leave nothing to train on\. Expected a sum below 1\.":
-        {"name": "global_time", "valid": .6, "test": .5},
-    r"^split global_time: only one of valid_from and test_from is given\. Expected both or neither\.":
-        {"name": "global_time", "test_from": 3},
-    r"^split global_time: valid_from is later than test_from\. Expected the valid part before":
-        {"name": "global_time", "valid_from": 9, "test_from": 3},
-    r"^split global_time\.valid_from: 'June' is no ISO date\. Expected for example 2019-06-30":
-        {"name": "global_time", "valid_from": "June", "test_from": 3},
+    r"^split global_time: valid 0\.6 and test 0\.5 leave nothing to train on\. Expected a sum below 1\.": {
+        "name": "global_time",
+        "valid": 0.6,
+        "test": 0.5,
+    },
+    r"^split global_time: only one of valid_from and test_from is given\. Expected both or neither\.": {
+        "name": "global_time",
+        "test_from": 3,
+    },
+    r"^split global_time: valid_from is later than test_from\. Expected the valid part before": {
+        "name": "global_time",
+        "valid_from": 9,
+        "test_from": 3,
+    },
+    r"^split global_time\.valid_from: 'June' is no ISO date\. Expected for example 2019-06-30": {
+        "name": "global_time",
+        "valid_from": "June",
+        "test_from": 3,
+    },
 }
 
 
@@ -181,12 +197,16 @@ def test_unknown_targets_are_named():
 
 
 EMPTY = {
-    r"^split global_time: the test part is empty\. Expected events in train, valid and test\. Choose other":
-        (LATE, {"name": "global_time", "valid_from": 3, "test_from": 10}),
+    r"^split global_time: the test part is empty\. Expected events in train, valid and test\. Choose other": (
+        LATE,
+        {"name": "global_time", "valid_from": 3, "test_from": 10},
+    ),
     r"^split global_time: the train part is empty": (LATE, {"name": "global_time", "valid_from": 0, "test_from": 3}),
     r"^split leave_one_out: the valid part is empty": ([(1, 1, 0), (1, 2, 0), (2, 1, 0)], "leave_one_out"),
-    r"^split global_time: no test event has an earlier event of its user\. Expected at least one\. Keep users":
-        ([(1, 1, 0), (1, 1, 1), (2, 1, 2)], {"name": "global_time", "valid_from": 1, "test_from": 2}),
+    r"^split global_time: no test event has an earlier event of its user\. Expected at least one\. Keep users": (
+        [(1, 1, 0), (1, 1, 1), (2, 1, 2)],
+        {"name": "global_time", "valid_from": 1, "test_from": 2},
+    ),
 }
 
 
@@ -198,6 +218,6 @@ def test_empty_parts_are_refused(message):
 
 
 def test_without_a_valid_share_the_valid_part_may_be_empty():
-    _, found = divide([(1, 1, time) for time in range(10)], {"name": "global_time", "valid": 0, "test": .2})
+    _, found = divide([(1, 1, time) for time in range(10)], {"name": "global_time", "valid": 0, "test": 0.2})
     assert np.bincount(found.part).tolist() == [8, 0, 2]
     assert found.facts["cold_share"]["valid"] is None

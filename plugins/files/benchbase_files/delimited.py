@@ -61,20 +61,23 @@ def read_delimited(layout: Layout, wanted: list[Field], unit: str) -> dict[Field
         except (ValueError, OverflowError) as error:
             columns = _read(layout, places, _find_fault(layout, places, loose, unit, error), unit)
     except UnicodeDecodeError as error:
-        raise DataError(f"{layout.path}: not {layout.encoding} text ({error.reason}). Expected {layout.encoding}. "
-                        "Set encoding, for example to latin-1.") from None
+        raise DataError(
+            f"{layout.path}: not {layout.encoding} text ({error.reason}). Expected {layout.encoding}. "
+            "Set encoding, for example to latin-1."
+        ) from None
     except (EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{layout.path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
-    if not len(columns[wanted[0]]):
-        raise DataError(f"{layout.path}: the file has a header and no events. Expected at least one. Check the path.")
     return columns
 
 
 def _sniff(layout: Layout, places: dict[Field, int], unit: str) -> set[Field]:
     """Ids that are strings and times that are no whole numbers, judged by the file's head."""
     head = [row for _, row in islice(layout.rows(), int(layout.header), SNIFF)]
-    return {field for field, place in places.items() if _may_be_loose(field, unit)
-            and not all(WHOLE.match(row[place]) for row in head if place < len(row))}
+    return {
+        field
+        for field, place in places.items()
+        if _may_be_loose(field, unit) and not all(WHOLE.match(row[place]) for row in head if place < len(row))
+    }
 
 
 def _may_be_loose(field: Field, unit: str) -> bool:
@@ -90,13 +93,17 @@ def _places(layout: Layout, wanted: list[Field]) -> dict[Field, int]:
     if not layout.header:
         if (most := max(int(field.column) for field in wanted)) > len(first):
             _too_few(layout, line, first, most)
+        if layout.exact and len(first) > most:
+            _too_many(layout, line, first, most)
         return {field: int(field.column) - 1 for field in wanted}
     first[0] = first[0].lstrip("\ufeff")
     for field in wanted:
         if field.column not in first:
-            raise DataError(f"{layout.path}:{line}: no column {field.column!r} for {field.role}. Found, separated by "
-                            f"{mark}: {', '.join(map(repr, first))}. Set columns.{_parameter(field)} or separator"
-                            f"{' (columns.timestamp: null where there are no times)' * (field.kind == 'time')}.")
+            raise DataError(
+                f"{layout.path}:{line}: no column {field.column!r} for {field.role}. Found, separated by "
+                f"{mark}: {', '.join(map(repr, first))}. Set columns.{_parameter(field)} or separator"
+                f"{' (columns.timestamp: null where there are no times)' * (field.kind == 'time')}."
+            )
     return {field: first.index(str(field.column)) for field in wanted}
 
 
@@ -111,11 +118,19 @@ def _read(layout: Layout, places: dict[Field, int], loose: set[Field], unit: str
     dtypes = {field: _dtype(field, loose, unit) for field in places}
     parts: dict[Field, list[Any]] = {field: [] for field in places}
     reader = pd.read_csv(
-        layout.path, sep=layout.separator[0] if layout.separator else r"\s+", header=None, engine="c",
-        index_col=False, skiprows=int(layout.header), encoding=layout.encoding,
+        layout.path,
+        sep=layout.separator[0] if layout.separator else r"\s+",
+        header=None,
+        engine="c",
+        index_col=False,
+        skiprows=int(layout.header),
+        encoding=layout.encoding,
         usecols=None if layout.exact else sorted({place * layout.step for place in places.values()}),
         dtype={place * layout.step: dtypes[field] for field, place in places.items()},
-        keep_default_na=False, chunksize=CHUNK, encoding_errors="strict")
+        keep_default_na=False,
+        chunksize=CHUNK,
+        encoding_errors="strict",
+    )
     with reader:
         for chunk in reader:
             for field, place in places.items():
@@ -128,7 +143,8 @@ def _dtype(field: Field, loose: set[Field], unit: str) -> str:
         return "float32"
     if field.kind == "time":
         return "str" if unit == "iso" else "float64" if field in loose else "int64"
-    return "category" if field.kind == "label" or field in loose else "int64"
+    # Not "category": where a whole chunk looks like numbers its categories would be, and 007 become 7.
+    return "str" if field.kind == "label" or field in loose else "int64"
 
 
 def _convert(values: Any, field: Field, unit: str) -> Any:
@@ -137,7 +153,8 @@ def _convert(values: Any, field: Field, unit: str) -> Any:
 
     if field.kind == "time" and unit == "iso":
         return pd.to_datetime(values, format="ISO8601", utc=True).dt.as_unit("us").astype("int64").to_numpy()
-    if str(values.dtype) == "category":
+    if values.dtype.kind not in "if":
+        values = values.astype("category")
         if field.kind == "id" and (values.cat.categories == "").any():
             raise ValueError("an id is empty")
         return values.array
@@ -161,28 +178,38 @@ def _join(parts: list[Any]) -> Any:
     return union_categoricals(parts)
 
 
-def _find_fault(layout: Layout, places: dict[Field, int], loose: set[Field], unit: str,
-                error: Exception) -> set[Field]:
+def _find_fault(layout: Layout, places: dict[Field, int], loose: set[Field], unit: str, error: Exception) -> set[Field]:
     """Say which line the reader failed at; where every line is good, which columns need a looser type."""
-    most, found = max(places.values()) + 1, set(loose)
+    most, line, found = max(places.values()) + 1, 0, set(loose)
     for line, row in islice(layout.rows(), int(layout.header), None):
         if len(row) < most:
             _too_few(layout, line, row, most)
         if layout.exact and len(row) > most:
-            raise DataError(f"{layout.path}:{line}: {len(row)} columns. Expected exactly {most}. "
-                            "Use format: sequence for several items a line.")
+            _too_many(layout, line, row, most)
         for field, place in places.items():
             if wrong := problem(field, row[place], unit):
                 raise DataError(f"{layout.path}:{line}: {wrong}")
             if field not in found and _may_be_loose(field, unit) and not WHOLE.match(row[place]):
                 found.add(field)
+    if not line:
+        raise DataError(f"{layout.path}: the file has a header and no events. Expected at least one. Check the path.")
     if found == loose:
-        raise DataError(f"{layout.path}: cannot be read as a table: {error}. Expected one event a line. "
-                        "Check separator and quotes.")
+        raise DataError(
+            f"{layout.path}: cannot be read as a table: {error}. Expected one event a line. Check separator and quotes."
+        )
     return found
 
 
 def _too_few(layout: Layout, line: int, row: list[str], most: int) -> NoReturn:
     mark = "blanks" if layout.separator is None else repr(layout.separator)
-    raise DataError(f"{layout.path}:{line}: {len(row)} columns, separated by {mark}. Expected at least {most}. "
-                    "Mend the line or set separator.")
+    raise DataError(
+        f"{layout.path}:{line}: {len(row)} columns, separated by {mark}. Expected at least {most}. "
+        "Mend the line or set separator."
+    )
+
+
+def _too_many(layout: Layout, line: int, row: list[str], most: int) -> NoReturn:
+    raise DataError(
+        f"{layout.path}:{line}: {len(row)} columns. Expected exactly {most}. "
+        "Use format: sequence for several items a line."
+    )

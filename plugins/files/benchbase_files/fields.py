@@ -29,16 +29,22 @@ def problem(field: Field, text: str, unit: str) -> str | None:
     if field.kind in ("id", "label"):
         return None if text else f"{field.role} is empty. Expected an id. Mend or remove the line."
     if field.kind == "number":
-        return None if _finite(text) else (
-            f"{field.label} {text!r} is no number. Expected a finite number. Mend or remove the line.")
+        return (
+            None
+            if _finite(text)
+            else (f"{field.label} {text!r} is no number. Expected a finite number. Mend or remove the line.")
+        )
     if unit == "iso":
         try:
             datetime.fromisoformat(text)
         except ValueError:
             return f"{field.label} {text!r} is no ISO date. Expected for example 2019-06-30T12:00:00."
         return None
-    return None if _finite(text) else (
-        f"{field.label} {text!r} is no number. Expected a time in {unit}. Mend the line or set timestamp_unit.")
+    return (
+        None
+        if _finite(text)
+        else (f"{field.label} {text!r} is no number. Expected a time in {unit}. Mend the line or set timestamp_unit.")
+    )
 
 
 def whole(values: Any) -> Any:

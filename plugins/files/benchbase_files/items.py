@@ -16,10 +16,14 @@ def read_items(config: Items, context: DataContext) -> ItemTable:
     frame = _frame(path, config)
     categories = {
         name: [tuple(label for label in str(text).split(config.category_separator) if label) for text in frame[name]]
-        for name in config.categories}
+        for name in config.categories
+    }
     return ItemTable(
-        _typed(frame[config.id]), categories, {name: _typed(frame[name]) for name in config.columns},
-        None if config.domain is None else frame[config.domain].astype(object).to_numpy())
+        _typed(frame[config.id]),
+        categories,
+        {name: _typed(frame[name]) for name in config.columns},
+        None if config.domain is None else frame[config.domain].astype(object).to_numpy(),
+    )
 
 
 def _frame(path: Path, config: Items) -> Any:
@@ -32,8 +36,10 @@ def _frame(path: Path, config: Items) -> Any:
             mark = config.separator or ("," if config.format == "csv" else "\t")
             frame = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: no {config.format} table ({error}). Expected a row an item under a header. "
-                        "Check items.format and items.separator.") from None
+        raise DataError(
+            f"{path}: no {config.format} table ({error}). Expected a row an item under a header. "
+            "Check items.format and items.separator."
+        ) from None
     for name in (config.id, *config.columns, *config.categories, *([config.domain] if config.domain else [])):
         if name not in frame.columns:
             raise DataError(f"{path}: no item column {name!r}. {nearest(name, map(str, frame.columns), 'Columns')}")

@@ -19,8 +19,10 @@ def read_parquet(path: Path, wanted: list[Field], unit: str) -> dict[Field, Any]
         names = pq.read_schema(path).names
         for field in wanted:
             if field.column not in names:
-                raise DataError(f"{path}: no column {field.column!r} for {field.role}. "
-                                f"{nearest(str(field.column), names, 'Columns')}")
+                raise DataError(
+                    f"{path}: no column {field.column!r} for {field.role}. "
+                    f"{nearest(str(field.column), names, 'Columns')}"
+                )
         table = pq.read_table(path, columns=sorted({str(field.column) for field in wanted}))
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: no Parquet file ({error}). Expected one. Set format to what it is.") from None
@@ -35,8 +37,9 @@ def _convert(path: Path, column: Any, field: Field, unit: str) -> Any:
     kind = column.type
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
-        raise DataError(f"{path}: row {row + 1} has no {field.label}. Expected a value in every row. "
-                        "Leave such rows out.")
+        raise DataError(
+            f"{path}: row {row + 1} has no {field.label}. Expected a value in every row. Leave such rows out."
+        )
     if pa.types.is_timestamp(kind) and field.kind == "time":
         ticks = pa.timestamp("us" if unit == "iso" else unit)
         return np.asarray(column.cast(ticks, safe=False).cast(pa.int64()).to_numpy())
@@ -52,6 +55,8 @@ def _convert(path: Path, column: Any, field: Field, unit: str) -> Any:
         if pa.types.is_integer(kind):
             return values
     expected = {"id": "integers or strings", "label": "strings", "number": "numbers"}.get(
-        field.kind, "dates" if unit == "iso" else f"numbers or dates ({unit})")
-    raise DataError(f"{path}: column {field.column!r} holds {kind}. Expected {expected} for {field.role}. "
-                    "Name another column.")
+        field.kind, "dates" if unit == "iso" else f"numbers or dates ({unit})"
+    )
+    raise DataError(
+        f"{path}: column {field.column!r} holds {kind}. Expected {expected} for {field.role}. Name another column."
+    )

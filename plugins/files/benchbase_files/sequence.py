@@ -38,8 +38,9 @@ def read_sequence(config: FilesConfig, context: DataContext) -> Log:
     return Log(np.repeat(_ids(users), sizes), _ids(items), times, ticks=TICKS[config.timestamp_unit], facts=facts)
 
 
-def _times(config: FilesConfig, context: DataContext, users: list[str], sizes: list[int], lines: list[int],
-           of: Path) -> np.ndarray:
+def _times(
+    config: FilesConfig, context: DataContext, users: list[str], sizes: list[int], lines: list[int], of: Path
+) -> np.ndarray:
     """Times out of the parallel file, (n,) int64 ticks; every line must match its partner."""
     assert config.times is not None
     path = find_file(context, config.times)
@@ -50,15 +51,19 @@ def _times(config: FilesConfig, context: DataContext, users: list[str], sizes: l
             break
         user, size = users[count - 1], sizes[count - 1]
         if fields[0] != user or len(fields) - 1 != size:
-            raise DataError(f"{path}:{line}: user {fields[0]} with {len(fields) - 1} times. Expected user {user} with "
-                            f"{size}, as in {of}:{lines[count - 1]}. Give the file that belongs to it.")
+            raise DataError(
+                f"{path}:{line}: user {fields[0]} with {len(fields) - 1} times. Expected user {user} with "
+                f"{size}, as in {of}:{lines[count - 1]}. Give the file that belongs to it."
+            )
         for text in fields[1:]:
             if wrong := problem(TIME, text, config.timestamp_unit):
                 raise DataError(f"{path}:{line}: {wrong}")
         texts.extend(fields[1:])
     if count != len(users):
-        raise DataError(f"{path}: {'more' if count > len(users) else 'fewer'} lines than {of}, which has {len(users)}. "
-                        "Expected one line of times for each of its lines. Give the file that belongs to it.")
+        raise DataError(
+            f"{path}: {'more' if count > len(users) else 'fewer'} lines than {of}, which has {len(users)}. "
+            "Expected one line of times for each of its lines. Give the file that belongs to it."
+        )
     return _ticks(texts, config.timestamp_unit)
 
 
@@ -80,8 +85,10 @@ def _lines(path: Path, config: FilesConfig) -> Iterator[tuple[int, list[str]]]:
                 if fields := line.split() if config.separator is None else line.rstrip("\n").split(config.separator):
                     yield number, fields
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not {config.encoding} text ({error.reason}). Expected {config.encoding}. "
-                        "Set encoding, for example to latin-1.") from None
+        raise DataError(
+            f"{path}: not {config.encoding} text ({error.reason}). Expected {config.encoding}. "
+            "Set encoding, for example to latin-1."
+        ) from None
     except (EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
 

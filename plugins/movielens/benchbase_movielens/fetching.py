@@ -80,8 +80,10 @@ def _unpack(archive: Path, release: Release, folder: Path) -> None:
                 with packed.open(f"{release.folder}/{name}") as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{release.archive}: the file changed: {error}. Expected a zip archive with "
-                        f"{', '.join(release.files)} in {release.folder}. See {HOME}.") from None
+        raise DataError(
+            f"{release.archive}: the file changed: {error}. Expected a zip archive with "
+            f"{', '.join(release.files)} in {release.folder}. See {HOME}."
+        ) from None
 
 
 def _check(folder: Path, release: Release) -> None:
@@ -89,8 +91,10 @@ def _check(folder: Path, release: Release) -> None:
         with (folder / name).open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != expected:
-            raise DataError(f"{release.archive}: the file changed: {name} has sha256 {found}. Expected {expected}, of "
-                            f"the release that results were published on. Get that one and set path to its folder.")
+            raise DataError(
+                f"{release.archive}: the file changed: {name} has sha256 {found}. Expected {expected}, of "
+                f"the release that results were published on. Get that one and set path to its folder."
+            )
 
 
 def _move(aside: Path, folder: Path) -> None:

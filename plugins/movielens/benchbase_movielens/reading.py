@@ -47,15 +47,25 @@ def _ratings(release: Release, path: Path) -> list[np.ndarray]:
     types = dict(zip(columns, ("int32", "int32", "float32", "int64"), strict=True))
     parts: list[list[Any]] = [[] for _ in columns]
     try:
-        with pd.read_csv(path, sep=release.separator[0], header=None, skiprows=int(release.header), usecols=columns,
-                         dtype=types, engine="c", chunksize=CHUNK) as reader:
+        with pd.read_csv(
+            path,
+            sep=release.separator[0],
+            header=None,
+            skiprows=int(release.header),
+            usecols=columns,
+            dtype=types,
+            engine="c",
+            chunksize=CHUNK,
+        ) as reader:
             for chunk in reader:
                 for part, column in zip(parts, columns, strict=True):
                     part.append(chunk[column].to_numpy())
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: no rating file of {release.name} ({error}). Expected lines "
-                        f"`user{release.separator}item{release.separator}rating{release.separator}time`. "
-                        "Fetch the release anew, or read your own file with the files plugin.") from None
+        raise DataError(
+            f"{path}: no rating file of {release.name} ({error}). Expected lines "
+            f"`user{release.separator}item{release.separator}rating{release.separator}time`. "
+            "Fetch the release anew, or read your own file with the files plugin."
+        ) from None
     return [np.concatenate(part) for part in parts]
 
 
@@ -65,8 +75,10 @@ def _films(release: Release, path: Path, genres: list[Path]) -> Films:
             return iter(list(_flagged(path, genres[0], release.encoding)))
         return iter(list(_listed(path, release)))
     except (ValueError, IndexError, EOFError) as error:
-        raise DataError(f"{path}: no film file of {release.name} ({error}). Expected an id, a title and genres "
-                        "a line. Fetch the release anew.") from None
+        raise DataError(
+            f"{path}: no film file of {release.name} ({error}). Expected an id, a title and genres "
+            "a line. Fetch the release anew."
+        ) from None
 
 
 def _listed(path: Path, release: Release) -> Films:
@@ -74,8 +86,11 @@ def _listed(path: Path, release: Release) -> Films:
     import csv
 
     with _open(path, release.encoding) as stream:
-        lines = csv.reader(stream) if release.separator == "," else (
-            line.rstrip("\r\n").split("::") for line in stream if line.strip())
+        lines = (
+            csv.reader(stream)
+            if release.separator == ","
+            else (line.rstrip("\r\n").split("::") for line in stream if line.strip())
+        )
         if release.header:
             next(lines, None)
         for film, title, genres in lines:
@@ -89,7 +104,7 @@ def _flagged(path: Path, genres: Path, encoding: str) -> Films:
     with _open(path, encoding) as stream:
         for line in stream:
             fields = line.rstrip("\n").split("|")
-            flags = zip(names, fields[-len(names):], strict=True)
+            flags = zip(names, fields[-len(names) :], strict=True)
             yield int(fields[0]), fields[1], tuple(name for name, flag in flags if flag == "1" and name not in NO_GENRE)
 
 
@@ -104,5 +119,8 @@ def _table(films: Films) -> ItemTable:
     ids, titles, genres = zip(*films, strict=True)
     found = [YEAR.search(title) for title in titles]
     years = [int(match.group(1)) if match else -1 for match in found]
-    return ItemTable(np.array(ids, np.int64), {"genre": list(genres)},
-                     {"title": np.array(titles, object), "year": np.array(years, np.int64)})
+    return ItemTable(
+        np.array(ids, np.int64),
+        {"genre": list(genres)},
+        {"title": np.array(titles, object), "year": np.array(years, np.int64)},
+    )

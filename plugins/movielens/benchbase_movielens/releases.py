@@ -37,21 +37,63 @@ class Release:
 
 
 def _csv(size: str, md5: str | None, sha256: Mapping[str, str] | None = None) -> Release:
-    return Release(f"ml_{size.replace('-', '_')}", f"ml-{size}", f"ml-{size}.zip", "ratings.csv", "movies.csv", SHARED,
-                   ",", True, md5=md5, sha256=sha256 or {})
+    return Release(
+        f"ml_{size.replace('-', '_')}",
+        f"ml-{size}",
+        f"ml-{size}.zip",
+        "ratings.csv",
+        "movies.csv",
+        SHARED,
+        ",",
+        True,
+        md5=md5,
+        sha256=sha256 or {},
+    )
 
 
 RELEASES = (
-    Release("ml_100k", "ml-100k", "ml-100k.zip", "u.data", "u.item", CLOSED, "\t", encoding="latin-1",
-            genres="u.genre", md5="0e33842e24a9c977be4e0107933c0723"),
-    Release("ml_1m", "ml-1m", "ml-1m.zip", "ratings.dat", "movies.dat", CLOSED, "::", encoding="latin-1",
-            md5="c4d9eecfca2ab87c1945afe126590906"),
-    Release("ml_10m", "ml-10M100K", "ml-10m.zip", "ratings.dat", "movies.dat", CLOSED, "::",
-            md5="ce571fd55effeba0271552578f2648bd"),
+    Release(
+        "ml_100k",
+        "ml-100k",
+        "ml-100k.zip",
+        "u.data",
+        "u.item",
+        CLOSED,
+        "\t",
+        encoding="latin-1",
+        genres="u.genre",
+        md5="0e33842e24a9c977be4e0107933c0723",
+    ),
+    Release(
+        "ml_1m",
+        "ml-1m",
+        "ml-1m.zip",
+        "ratings.dat",
+        "movies.dat",
+        CLOSED,
+        "::",
+        encoding="latin-1",
+        md5="c4d9eecfca2ab87c1945afe126590906",
+    ),
+    Release(
+        "ml_10m",
+        "ml-10M100K",
+        "ml-10m.zip",
+        "ratings.dat",
+        "movies.dat",
+        CLOSED,
+        "::",
+        md5="ce571fd55effeba0271552578f2648bd",
+    ),
     _csv("20m", "cd245b17a1ae2cc31bb14903e1204af3"),
     _csv("25m", "6b51fb2759a8657d3bfcbfc42b592ada"),
     _csv("32m", "d472be332d4daa821edc399621853b57"),
-    _csv("latest-small", None, {
-        "ratings.csv": "aa289ca83157595d0df6aea1be6a4ded676ddc4385472e8313a8ed9805352646",
-        "movies.csv": "5a5f32dd9bb3797b8e728a1b98958789d2b13f294a69fdfbc5727f8a9611aa07"}),
+    _csv(
+        "latest-small",
+        None,
+        {
+            "ratings.csv": "aa289ca83157595d0df6aea1be6a4ded676ddc4385472e8313a8ed9805352646",
+            "movies.csv": "5a5f32dd9bb3797b8e728a1b98958789d2b13f294a69fdfbc5727f8a9611aa07",
+        },
+    ),
 )

@@ -17,8 +17,9 @@ class World(DatasetConfig):
     @model_validator(mode="after")
     def _some_events(self) -> "World":
         if self.events_spread >= self.events:
-            raise ValueError(f"events_spread {self.events_spread} is not below events {self.events}: "
-                             "some users would have none.")
+            raise ValueError(
+                f"events_spread {self.events_spread} is not below events {self.events}: some users would have none."
+            )
         return self
 
 

@@ -21,8 +21,14 @@ def best_recall_at_1(config: NoiseConfig | MarkovConfig, seed: int = 0) -> float
     return best_recall(config, 1, seed)
 
 
-def best_recall_given(config: MarkovConfig, interactions: Interactions, catalogue: Catalogue, events: np.ndarray,
-                      k: int = 1, seed: int = 0) -> float:
+def best_recall_given(
+    config: MarkovConfig,
+    interactions: Interactions,
+    catalogue: Catalogue,
+    events: np.ndarray,
+    k: int = 1,
+    seed: int = 0,
+) -> float:
     """As `best_recall`, but for these evaluated events, given what their users did before: less noise by one source."""
     last = catalogue.item_ids[interactions.item[events - 1]] - 1
     return float(_top(make_chain(config, seed).matrix(), k)[last].mean())
@@ -34,7 +40,7 @@ def transitions(config: MarkovConfig, catalogue: Catalogue, seed: int = 0) -> np
     Rows sum to less than 1 where items without events are missing. Ranking by a row is the best model.
     """
     ids = catalogue.item_ids[1:] - 1
-    return make_chain(config, seed).matrix()[np.ix_(ids, ids)]
+    return np.asarray(make_chain(config, seed).matrix()[np.ix_(ids, ids)])
 
 
 def _top(matrix: np.ndarray, k: int) -> np.ndarray:

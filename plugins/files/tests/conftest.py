@@ -1,0 +1,35 @@
+"""Where the real data for tests is: BENCHBASE_TEST_DATA, or shared/data beside the repository."""
+
+import os
+from pathlib import Path
+
+import pytest
+from benchbase_files import benchbase_datasets
+from benchbase_files.config import FilesConfig
+
+from benchbase import DataContext
+from benchbase.data import prepare
+
+
+@pytest.fixture
+def real_data():
+    """The folder of a named real data set; skips, saying why, where it is absent."""
+    root = Path(os.environ.get("BENCHBASE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+
+    def folder(name):
+        if not (root / name).is_dir():
+            pytest.skip(f"no real data at {root / name}: set BENCHBASE_TEST_DATA to the folder that holds {name}")
+        return root / name
+
+    return folder
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Prepare a `files` data set out of the test's own folder, or others."""
+
+    def read(*folders, **parameters):
+        context = DataContext(folders=folders or (tmp_path,), cache=tmp_path / "cache")
+        return prepare(benchbase_datasets()[0], FilesConfig(**parameters), context)
+
+    return read

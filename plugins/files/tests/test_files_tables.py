@@ -1,0 +1,314 @@
+"""Tables (CSV, TSV, Parquet): values arrive as they stand, and every bad file is refused with its line."""
+
+import gzip
+
+import numpy as np
+import pytest
+from benchbase_files import delimited
+from benchbase_files.config import FilesConfig
+from pydantic import ValidationError
+
+from benchbase.errors import DataError
+
+ROWS = [(1, 10, 5.0, 100), (2, 10, 3.5, 90), (1, 7, 1.0, 50)]
+CSV = "user,item,rating,timestamp\n" + "".join(f"{u},{i},{r},{t}\n" for u, i, r, t in ROWS)
+
+
+def events(prepared):
+    """(user id, item id, timestamp, actions) in stored order."""
+    interactions = prepared.interactions
+    time = [None] * interactions.n_events if interactions.timestamp is None else interactions.timestamp.tolist()
+    return list(
+        zip(
+            interactions.user_ids[interactions.user].tolist(),
+            prepared.catalogue.item_ids[interactions.item].tolist(),
+            time,
+            map(tuple, interactions.actions.tolist()),
+            strict=True,
+        )
+    )
+
+
+EXPECTED = [(1, 7, 50, (1.0,)), (1, 10, 100, (5.0,)), (2, 10, 90, (3.5,))]
+
+
+@pytest.fixture(params=[delimited.CHUNK, 2], ids=["one chunk", "many chunks"])
+def chunks(request, monkeypatch):
+    monkeypatch.setattr(delimited, "CHUNK", request.param)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", "::"])
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.usefixtures("chunks")
+def test_separators_and_headers(read, tmp_path, separator, header):
+    text = CSV if header else CSV.partition("\n")[2]
+    (tmp_path / "log.txt").write_text(text.replace(",", separator))
+    columns = {"actions": ["rating"]} if header else {"user": 1, "item": 2, "actions": [3], "timestamp": 4}
+    form = {"\t": {"format": "tsv"}, ",": {"format": "csv"}}.get(separator, {"format": "csv", "separator": separator})
+    assert events(read(path="log.txt", columns=columns, header=header, **form)) == EXPECTED
+
+
+def test_packed_files_crlf_and_byte_order_marks(read, tmp_path):
+    with gzip.open(tmp_path / "log.csv.gz", "wb") as stream:
+        stream.write(b"\xef\xbb\xbf" + CSV.replace("\n", "\r\n").encode())
+    assert events(read(path="log.csv", format="csv", columns={"actions": ["rating"]})) == EXPECTED
+
+
+def test_columns_may_stand_in_any_order_among_others(read, tmp_path):
+    (tmp_path / "log.csv").write_text('text,when,what,who\n"a, b",5,x,u\n"""c""",4,NA,u\n')
+    columns = {"user": "who", "item": "what", "timestamp": "when"}
+    assert events(read(path="log.csv", format="csv", columns=columns)) == [("u", "NA", 4, ()), ("u", "x", 5, ())]
+
+
+@pytest.mark.usefixtures("chunks")
+def test_one_string_makes_a_column_of_strings_even_after_the_head(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "SNIFF", 2)
+    (tmp_path / "log.csv").write_text("user,item,timestamp\n1,007,1\n1,7,2\n1,8,3\n2,B00X,4\n")
+    found = read(path="log.csv", format="csv")
+    assert found.catalogue.item_ids.tolist() == ["", "007", "7", "8", "B00X"]
+    assert found.interactions.user_ids.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "unit, times",
+    [
+        ("s", ["7", "3"]),
+        ("s", ["7.9", "3.0"]),
+        ("ms", ["7900", "3100"]),
+        ("us", ["7900000", "3000001"]),
+        ("iso", ["1970-01-01T00:00:07.9", "1970-01-01 00:00:03"]),
+        ("iso", ["1970-01-01T01:00:07+01:00", "1970-01-01T00:00:03Z"]),
+    ],
+)
+@pytest.mark.usefixtures("chunks")
+def test_units_of_time(read, tmp_path, unit, times):
+    (tmp_path / "log.csv").write_text(f"user,item,timestamp\n1,1,{times[0]}\n1,2,{times[1]}\n")
+    assert events(read(path="log.csv", format="csv", timestamp_unit=unit)) == [(1, 2, 3, ()), (1, 1, 7, ())]
+
+
+def test_events_of_one_second_are_sorted_by_the_finer_time(read, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item,timestamp\n1,1,5900\n1,2,5100\n")
+    assert [event[1] for event in events(read(path="log.csv", format="csv", timestamp_unit="ms"))] == [2, 1]
+
+
+def test_without_times_the_file_order_stands(read, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item\n1,9\n2,9\n1,3\n")
+    found = read(path="log.csv", format="csv", columns={"timestamp": None})
+    assert events(found) == [(1, 9, None, ()), (1, 3, None, ()), (2, 9, None, ())]
+
+
+def test_domains_and_features(read, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item,timestamp,shop,seconds\n1,1,1,toys,2.5\n1,2,2,games,3\n2,1,3,toys,4\n")
+    found = read(path="log.csv", format="csv", columns={"domain": "shop", "features": ["seconds"]})
+    assert [found.catalogue.domain_names[code] for code in found.catalogue.domain[1:]] == ["toys", "games"]
+    assert found.interactions.features.tolist() == [[2.5], [3], [4]]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_item_tables(read, tmp_path, form):
+    pd = pytest.importorskip("pandas")
+    (tmp_path / "log.csv").write_text(CSV)
+    frame = pd.DataFrame(
+        {"id": [10, 7], "title": ["A, b", "ç"], "year": [1999, 2001], "tags": ["x|y", ""], "shop": ["s", "t"]}
+    )
+    if form == "csv":
+        frame.to_csv(tmp_path / "items", index=False)
+    else:
+        frame.to_parquet(tmp_path / "items")
+    catalogue = read(
+        path="log.csv",
+        format="csv",
+        items={
+            "path": "items",
+            "format": form,
+            "id": "id",
+            "columns": ["title", "year"],
+            "categories": ["tags"],
+            "domain": "shop",
+        },
+    ).catalogue
+    assert catalogue.columns["title"].tolist() == ["", "ç", "A, b"]
+    assert catalogue.columns["year"].tolist() == [-1, 2001, 1999]
+    assert catalogue.categories["tags"].labels == ("x", "y")
+    assert catalogue.domain.tolist() == [-1, 1, 0]
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("unit, time", [("s", [100, 90, 50]), ("ms", [100_000, 90_000, 50_000]), ("s", "timestamp")])
+def test_parquet(read, tmp_path, dictionary, unit, time):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    user, item, rating, stamp = (list(column) for column in zip(*ROWS, strict=True))
+    time = pa.array([each * 1_000_000 for each in stamp], pa.timestamp("us")) if time == "timestamp" else pa.array(time)
+    names = pa.array([f"i{each}" for each in item])
+    table = pa.table(
+        {
+            "user": user,
+            "item": names.dictionary_encode() if dictionary else names,
+            "rating": rating,
+            "timestamp": time,
+            "other": [None] * 3,
+        }
+    )
+    pq.write_table(table, tmp_path / "log.parquet")
+    found = events(read(path="log.parquet", format="parquet", columns={"actions": ["rating"]}, timestamp_unit=unit))
+    assert found == [(user, f"i{item}", time, actions) for user, item, time, actions in EXPECTED]
+
+
+def fails(read, tmp_path, text, message, **parameters):
+    (tmp_path / "log.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=r"log\.csv" + message):
+        read(path="log.csv", **{"format": "csv", **parameters})
+
+
+RATED = {"columns": {"actions": ["rating"]}}
+
+
+@pytest.mark.parametrize(
+    "text, message, parameters",
+    [
+        ("", r": the file is empty\. Expected at least one event\. Check the path\.", {}),
+        ("\n\n", r": the file is empty", {}),
+        ("user,item,timestamp\n", r": the file has a header and no events\. Expected at least one", {}),
+        (
+            "user;item;timestamp\n1;2;3\n",
+            r":1: no column 'user' for user\. Found, separated by ',': 'user;item;timestamp'\. "
+            r"Set columns\.user or separator\.",
+            {},
+        ),
+        (
+            "user,item,when\n1,2,3\n",
+            r":1: no column 'timestamp' for timestamp\. .* \(columns\.timestamp: null where",
+            {},
+        ),
+        ("user,item,timestamp\n1,2,3\n", r":1: no column 'rating' for action.*Set columns\.actions", RATED),
+        (
+            "1,2\n",
+            r":1: 2 columns, separated by ','\. Expected at least 3\. Mend the line or set separator\.",
+            {"header": False, "columns": {"user": 1, "item": 2, "timestamp": 3}},
+        ),
+        ("user,item,timestamp\n1,2,3\n\n1,2\n", r":4: 2 columns, separated by ','\. Expected at least 3", {}),
+        ("user,item,timestamp\n1,2,3\na,b\n", r":3: 2 columns, separated by ','\. Expected at least 3", {}),
+        (
+            "user,item,timestamp\n1,2,3\n1,2,noon\n",
+            r":3: timestamp 'noon' is no number\. Expected a time in s\. Mend",
+            {},
+        ),
+        ("user,item,timestamp\n1,2,\n", r":2: timestamp '' is no number", {}),
+        (
+            "user,item,timestamp\n1,2,2019-13-01\n",
+            r":2: timestamp '2019-13-01' is no ISO date\. Expected for example",
+            {"timestamp_unit": "iso"},
+        ),
+        (
+            "user,item,rating,timestamp\n1,2,4,3\n1,2,good,3\n",
+            r":3: rating 'good' is no number\. Expected a finite number",
+            RATED,
+        ),
+        ("user,item,rating,timestamp\n1,2,,3\n", r":2: rating '' is no number", RATED),
+        ("user,item,rating,timestamp\n1,2,nan,3\n", r":2: rating 'nan' is no number", RATED),
+        ("user,item,timestamp\n,2,3\n", r":2: user is empty\. Expected an id\. Mend or remove the line\.", {}),
+        ("user,item,timestamp\na,2,3\n,2,3\n", r":3: user is empty", {}),
+        (
+            b"user,item,timestamp\n\xe9,2,3\n",
+            r": not utf-8 text .*Expected utf-8\. Set encoding, for example to latin-1",
+            {},
+        ),
+        ('user,item,timestamp\n1,2,3\n1,"2,3\n', r":3: 2 columns", {}),
+    ],
+)
+def test_bad_files_are_refused_with_their_line(read, tmp_path, text, message, parameters):
+    fails(read, tmp_path, text, message, **parameters)
+
+
+@pytest.mark.parametrize("text", ["1 2\n1 2 3\n", "1 2 3\n1 2\n"])
+def test_pairs_with_more_columns_are_refused(read, tmp_path, text):
+    line = text.splitlines().index("1 2 3") + 1
+    fails(read, tmp_path, text, rf":{line}: 3 columns\. Expected exactly 2\. Use format: sequence", format="pairs")
+
+
+def test_a_damaged_gzip_file_is_named(read, tmp_path):
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(CSV.encode() * 100)[:-20])
+    with pytest.raises(DataError, match=r"log\.csv\.gz: damaged gzip file .*Expected a whole one\. Copy it again\."):
+        read(path="log.csv", format="csv")
+    (tmp_path / "log.csv.gz").write_bytes(b"plain text")
+    with pytest.raises(DataError, match=r"log\.csv\.gz: damaged gzip file"):
+        read(path="log.csv", format="csv")
+
+
+def test_an_item_in_two_domains_is_refused(read, tmp_path):
+    fails(
+        read,
+        tmp_path,
+        "user,item,timestamp,shop\n1,5,1,b\n2,5,1,a\n",
+        r": item 5 occurs in the domains a, b\. Expected one domain an item\. Put the domain into the item id",
+        columns={"domain": "shop"},
+    )
+
+
+def test_bad_parquet_files_are_refused(read, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    def refused(message, **columns):
+        table = {"user": [1, 2], "item": [1, 2], "timestamp": [1, 2], **columns}
+        pq.write_table(
+            pa.table({name: values for name, values in table.items() if values is not None}), tmp_path / "log.parquet"
+        )
+        with pytest.raises(DataError, match=r"log\.parquet: " + message):
+            read(path="log.parquet", format="parquet")
+
+    refused(r"no column 'item' for item\. Columns: timestamp, user\.", item=None)
+    refused(r"row 2 has no item\. Expected a value in every row\. Leave such rows out\.", item=[1, None])
+    refused(r"column 'user' holds double\. Expected integers or strings for user\. Name another", user=[0.5, 1.5])
+    refused(r"column 'timestamp' holds string\. Expected numbers or dates \(s\) for timestamp", timestamp=["a", "b"])
+    refused(
+        r"the file has no events\. Expected at least one",
+        **{name: pa.array([], pa.int64()) for name in ("user", "item", "timestamp")},
+    )
+    (tmp_path / "log.parquet").write_text("no")
+    with pytest.raises(DataError, match=r"log\.parquet: no Parquet file .*Expected one\. Set format to what it is"):
+        read(path="log.parquet", format="parquet")
+
+
+def test_bad_item_tables_are_refused(read, tmp_path):
+    (tmp_path / "log.csv").write_text(CSV)
+    (tmp_path / "items.csv").write_text("item,title\n10,A\n")
+    with pytest.raises(DataError, match=r"items\.csv: no item column 'titel'\. Did you mean 'title'\? Columns: item"):
+        read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["titel"]})
+    (tmp_path / "items.csv").write_text("")
+    with pytest.raises(DataError, match=r"items\.csv: no csv table .*Expected a row an item under a header\. Check"):
+        read(path="log.csv", format="csv", items={"path": "items.csv"})
+
+
+@pytest.mark.parametrize(
+    "message, parameters",
+    [
+        ("columns means nothing for format sequence", {"format": "sequence", "columns": {}}),
+        ("header means nothing for format parquet", {"format": "parquet", "header": False}),
+        ("separator means nothing for format parquet", {"format": "parquet", "separator": ","}),
+        ("times means nothing for format csv", {"format": "csv", "times": "t"}),
+        ("the order of a pairs file is its only time", {"format": "pairs", "file_order": False}),
+        (r"separator '::\?'\. Expected one character, or one character doubled", {"format": "csv", "separator": "::?"}),
+        ("separator ''", {"format": "csv", "separator": ""}),
+        (r"columns: 'user' given\. Expected places, counted from 1", {"format": "csv", "header": False}),
+        (r"columns: 0 given\. Expected places", {"format": "csv", "header": False, "columns": {"user": 0, "item": 1}}),
+        (r"columns: 3 given\. Expected the names in the header", {"format": "csv", "columns": {"user": 3}}),
+        ("columns.domain and an item table", {"format": "csv", "columns": {"domain": "d"}, "items": {"path": "i"}}),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(message, parameters):
+    with pytest.raises(ValidationError, match=message):
+        FilesConfig(path="x", **parameters)
+
+
+def test_a_long_log_equals_its_plain_reading(read, tmp_path, monkeypatch):
+    """Chunks, narrow types and the counting sort change nothing: compare with numpy's own reader and sort."""
+    monkeypatch.setattr(delimited, "CHUNK", 700)
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(-3, 3, 5000) * 10**9, rng.integers(0, 90, 5000), rng.integers(0, 999, 5000)], axis=1)
+    np.savetxt(tmp_path / "log.csv", rows, "%d", ",")
+    found = read(path="log.csv", format="csv", header=False, columns={"user": 1, "item": 2, "timestamp": 3})
+    expected = rows[np.lexsort((rows[:, 2], rows[:, 0]))]
+    assert [event[:3] for event in events(found)] == [tuple(row) for row in expected.tolist()]
