@@ -3,7 +3,7 @@
 from .canonical import SCHEMA, canonical_json
 from .forms import read_part, write_part
 from .labels import part_labels
-from .load import load_suite, registry_for
+from .load import Source, load_suite, registry_for
 from .models import ACTION_METRICS, Configuration, Protocol, Train
 from .parts import Part
 from .select import Selector, parse_selector, selected
@@ -16,6 +16,7 @@ __all__ = [
     "Part",
     "Protocol",
     "Selector",
+    "Source",
     "Suite",
     "Train",
     "canonical_json",

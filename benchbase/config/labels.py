@@ -1,9 +1,10 @@
 """Short names: the parts and parameters in which things of one kind differ, and nothing else."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from .canonical import canonical_json
 from .forms import write_part
 from .models import Configuration
 from .parts import Part
@@ -17,7 +18,8 @@ Item = tuple[str, dict[str, Any]]
 def part_labels(parts: Sequence[Part]) -> list[str]:
     """The shortest texts that tell these parts apart: the name, and the parameters in which its namesakes differ."""
     items = [_item(part) for part in parts]
-    return [_relative(item, items) for item in items]
+    varying = _varying(items)
+    return [_relative(item, varying) for item in items]
 
 
 def automatic_labels(configurations: Sequence[Configuration], taken: Collection[str]) -> list[str]:
@@ -25,9 +27,8 @@ def automatic_labels(configurations: Sequence[Configuration], taken: Collection[
     labels: list[str] = [""] * len(configurations)
     for whole in (True, False):
         chosen = [i for i, each in enumerate(configurations) if (each.recommender is not None) is whole]
-        views = [_view(configurations[i]) for i in chosen]
-        for i, view in zip(chosen, views, strict=True):
-            labels[i] = _short(view, views)
+        for i, label in zip(chosen, _short([_view(configurations[i]) for i in chosen]), strict=True):
+            labels[i] = label
     return _unique(labels, [_full(each) for each in configurations], taken)
 
 
@@ -50,26 +51,34 @@ def _view(configuration: Configuration) -> dict[str, list[Item]]:
     return view
 
 
-def _relative(item: Item, peers: Sequence[Item]) -> str:
-    """The item's name with the parameters that are not the same in all peers of that name."""
+def _varying(items: Sequence[Item]) -> dict[str, set[str]]:
+    """For each name, the parameters that are not the same wherever it occurs."""
+    first: dict[str, dict[str, Any]] = {}
+    varying: dict[str, set[str]] = {}
+    for name, parameters in items:
+        other = first.setdefault(name, parameters)
+        differs = {key for key, value in parameters.items() if other.get(key) != value}
+        varying[name] = varying.get(name, set()) | differs
+    return varying
+
+
+def _relative(item: Item, varying: Mapping[str, set[str]]) -> str:
+    """The item's name with those of its parameters that vary."""
     name, parameters = item
-    others = [each for peer, each in peers if peer == name]
-    return write_part(
-        name, {key: value for key, value in parameters.items() if any(each.get(key) != value for each in others)}
-    )
+    return write_part(name, {key: value for key, value in parameters.items() if key in varying[name]})
 
 
-def _short(view: dict[str, list[Item]], views: Sequence[dict[str, list[Item]]]) -> str:
-    """The items that some other view lacks; the first item of all where there is none."""
-    texts = []
-    for key in _ORDER:
-        peers = [item for each in views for item in each[key]]
-        for item in view[key]:
-            if not all(item in each[key] for each in views):
-                texts.append(_relative(item, peers))
-    if texts:
-        return " + ".join(texts)
-    return next(_relative(items[0], items) for items in view.values() if items)
+def _short(views: Sequence[dict[str, list[Item]]]) -> list[str]:
+    """For each view the items that some other lacks; its first item of all where there is none."""
+    items = {key: [item for view in views for item in view[key]] for key in _ORDER}
+    varying = {key: _varying(items[key]) for key in _ORDER}
+    count = {key: Counter(map(canonical_json, items[key])) for key in _ORDER}
+    labels = []
+    for view in views:
+        own = [(key, item) for key in _ORDER for item in view[key]]
+        differing = [(key, item) for key, item in own if count[key][canonical_json(item)] < len(views)]
+        labels.append(" + ".join(_relative(item, varying[key]) for key, item in differing or own[:1]))
+    return labels
 
 
 def _full(configuration: Configuration) -> str:
