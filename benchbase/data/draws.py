@@ -4,8 +4,7 @@ Every number is a hash of (seed, purpose, epoch, user, event, ...): nothing is d
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -30,7 +29,7 @@ def mix(key: np.ndarray, value: np.ndarray | int) -> np.ndarray:
 
 
 def uniform(key: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1) from uint64 keys, float64 with 53 random bits."""
+    """Numbers in [0, 1) from uint64 keys, float64 with 53 random bits: times n, rounded down, they stay below n."""
     return np.asarray((key >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
@@ -39,43 +38,52 @@ def shuffled(n: int, seed: int) -> np.ndarray:
     return np.argsort(mix(np.full(n, seed, np.uint64), np.arange(n)), kind="stable")
 
 
-@dataclass(frozen=True)
-class Law:
-    """A law over items 1..n_items: `pick` turns uniform numbers into items, `log_p` (n_items + 1,) is its logarithm."""
+class Law(Protocol):
+    """A law over items 1..n_items; `log_p` (n_items + 1,) is its logarithm."""
 
-    pick: Callable[[np.ndarray], np.ndarray]
     log_p: np.ndarray
 
+    def pick(self, u: np.ndarray, avoid: np.ndarray | None = None) -> np.ndarray:
+        """Items out of uniform numbers u (P, k), by the law given that it is not `avoid` (P, 1)."""
 
-def uniform_law(n_items: int) -> Law:
+
+class UniformLaw:
     """Every item alike."""
-    log_p = np.full(n_items + 1, -np.log(n_items), np.float32)
-    return Law(lambda u: (u * n_items).astype(np.int64) + 1, log_p)
+
+    def __init__(self, n_items: int):
+        self.n_items = n_items
+        self.log_p = np.full(n_items + 1, -np.log(n_items), np.float32)
+
+    def pick(self, u: np.ndarray, avoid: np.ndarray | None = None) -> np.ndarray:
+        if avoid is None or self.n_items == 1:
+            return (u * self.n_items).astype(np.int64) + 1
+        items = (u * (self.n_items - 1)).astype(np.int64) + 1
+        return np.asarray(items + (items >= avoid))
 
 
-def popularity_law(counts: np.ndarray) -> Law:
+class PopularityLaw:
     """Items by their share of the train part's events; `counts` (n_items + 1,), entry 0 is padding's."""
-    total = np.cumsum(counts[1:], dtype=np.float64)
-    with np.errstate(divide="ignore"):
-        log_p = np.log(counts / total[-1]).astype(np.float32)
-    return Law(lambda u: np.searchsorted(total, u * total[-1], side="right") + 1, log_p)
+
+    def __init__(self, counts: np.ndarray):
+        self.counts = np.asarray(counts, np.int64)
+        self.up_to = np.cumsum(self.counts)
+        with np.errstate(divide="ignore"):
+            self.log_p = np.log(self.counts / self.up_to[-1]).astype(np.float32)
+
+    def pick(self, u: np.ndarray, avoid: np.ndarray | None = None) -> np.ndarray:
+        total, skip = self.up_to[-1], np.zeros((1, 1), np.int64)
+        if avoid is not None:  # one item may be all there is: then it cannot be avoided
+            skip = np.where(self.counts[avoid] < total, self.counts[avoid], 0)
+        event = (u * (total - skip)).astype(np.int64)  # one of the events that are left
+        if avoid is not None:
+            event += np.where(event >= self.up_to[avoid - 1], skip, 0)
+        return np.searchsorted(self.up_to, event, side="right")
 
 
 def draw_items(law: Law, key: np.ndarray, count: int, avoid: np.ndarray | None = None) -> np.ndarray:
-    """Items (P, count) int64 from keys (P,); `avoid` (P,) is redrawn wherever it comes up.
-
-    Where a law has nothing else to give (one item only), the item to avoid stays after 64 tries.
-    """
-    each = mix(key[:, None], np.arange(count))
-    items = law.pick(uniform(each))
-    if avoid is None:
-        return items
-    for attempt in range(1, 65):
-        hit = items == avoid[:, None]
-        if not hit.any():
-            break
-        items[hit] = law.pick(uniform(mix(each[hit], attempt)))
-    return items
+    """Items (P, count) int64 from keys (P,), none of them `avoid` (P,) unless the law has nothing else to give."""
+    u = uniform(mix(key[:, None], np.arange(count)))
+    return law.pick(u, None if avoid is None else avoid[:, None])
 
 
 def hidden_events(key: np.ndarray, lengths: np.ndarray, rate: float) -> np.ndarray:

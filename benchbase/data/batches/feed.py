@@ -9,7 +9,17 @@ import torch
 
 from ...specs import Negatives
 from ..catalogue import Catalogue
-from ..draws import Law, derive_seed, draw_items, hidden_events, mix, negatives_key, popularity_law, shuffled, uniform_law
+from ..draws import (
+    Law,
+    PopularityLaw,
+    UniformLaw,
+    derive_seed,
+    draw_items,
+    hidden_events,
+    mix,
+    negatives_key,
+    shuffled,
+)
 from ..interactions import Interactions
 from ..sequences import Events, Rows, gather, item_counts, score_rows, train_rows
 from ..splits import Split
@@ -67,7 +77,7 @@ class Feed:
         self.rows = train_rows(interactions, split, config.window, config.masked)
         counts = item_counts(interactions, split, catalogue.n_items)
         laws: dict[str, Callable[[], Law]] = {
-            "uniform": lambda: uniform_law(catalogue.n_items), "popularity": lambda: popularity_law(counts)
+            "uniform": lambda: UniformLaw(catalogue.n_items), "popularity": lambda: PopularityLaw(counts)
         }
         self._laws = {name: laws[name]() for name in {request.law for request in config.negatives.values()}}
 
@@ -76,7 +86,7 @@ class Feed:
         return -(-len(self.rows) // size)
 
     def train_batches(self, epoch: int, size: int, buckets: int) -> Iterator[list[TrainBatch]]:
-        """One list per step: the rows of a batch, sorted by length into up to `buckets` groups, oldest events dropped."""
+        """One list per step: the rows of a batch, sorted by length and cut into up to `buckets` groups."""
         order = shuffled(len(self.rows), derive_seed(self.config.seed, "shuffle", epoch))
         for step, start in enumerate(range(0, len(order), size)):
             rows = self.rows[order[start : start + size]]
@@ -96,40 +106,49 @@ class Feed:
     def _train_batch(self, rows: Rows, epoch: int, step: int) -> TrainBatch:
         masked = self.config.masked
         # the last event of a row is predicted and never read, unless it is masked in place
-        rows, plan = self._displace(rows, rows.stop if masked else rows.stop - 1)
-        columns = _Columns(self, rows.start, rows.stop if masked else rows.stop - 1)
-        after_last = rows.stop - 1 if not masked else None
-        hidden = self._hidden(rows, columns, epoch) if masked else None
-        batch = self._batch(rows, columns, after_last, hidden, plan)
+        unread = 0 if masked else 1
+        hidden = self._hidden(rows, _Columns(self, rows.start, rows.stop), epoch) if masked else None
+        rows, plan, hidden = self._displace(rows, rows.stop - unread, self.config.window, hidden)
+        columns = _Columns(self, rows.start, rows.stop - unread)
+        batch = self._batch(rows, columns, None if masked else rows.stop - 1, hidden, plan)
         targets = self._train_targets(rows, columns, hidden)
         return TrainBatch(batch, targets, self._with_negatives(rows, targets, epoch, step))
 
     def _score_batch(self, rows: Rows, index: np.ndarray) -> ScoreBatch:
-        rows, plan = self._displace(rows, rows.stop)
-        hidden = None
-        columns = _Columns(self, rows.start, rows.stop)
-        if self.config.masked:
-            # one hidden event more: the target's place, of which only the time is known
-            columns = _Columns(self, rows.start, rows.stop + 1)
-            hidden = np.arange(columns.width) == (columns.lengths - 1)[:, None]
-        batch = self._batch(rows, columns, None if self.config.masked else rows.stop, hidden, plan)
-        event = columns.lengths - (1 if self.config.masked else 0)
-        return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), event), index)
+        appended = 1 if self.config.masked else 0
+        rows, plan, _ = self._displace(rows, rows.stop, self.config.window - appended)
+        # masked: one hidden event more, the target's place, of which only the time is known
+        columns = _Columns(self, rows.start, rows.stop + appended)
+        hidden = np.arange(columns.width) == (columns.lengths - 1)[:, None] if appended else None
+        batch = self._batch(rows, columns, None if appended else rows.stop, hidden, plan)
+        return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), columns.lengths - appended), index)
 
-    def _displace(self, rows: Rows, stop: np.ndarray) -> tuple[Rows, Any]:
-        """Ask the compressor what to keep of the history, and drop the oldest window events that give way."""
+    def _displace(self, rows: Rows, stop: np.ndarray, budget: int,
+                  hidden: np.ndarray | None = None) -> tuple[Rows, Any, np.ndarray | None]:
+        """Ask the compressor what to keep of the history, and drop the oldest window events that give way.
+
+        It sees of the window what the Batch will show: no item, action or unknown time of a `hidden` (B, T) event.
+        A row may lose all its hidden events; it then has no target, since the plan has seen what is left.
+        """
         if self.compressor is None:
-            return rows, None
+            return rows, None, hidden
+        columns = _Columns(self, rows.start, stop)
         history = gather(self.interactions, rows.first, rows.start)
-        window = gather(self.interactions, rows.start, stop)
-        plan = self.compressor.plan(history, window, self.config.window)
-        keep = np.minimum(rows.start + plan.displaced, np.maximum(stop - 1, rows.start))
-        return Rows(rows.user, rows.first, keep, rows.stop), plan
+        window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, self.config.query_time)
+        plan = self.compressor.plan(history, window, budget)
+        start = np.minimum(rows.start + plan.displaced, np.maximum(stop - 1, rows.start))
+        kept = Rows(rows.user, rows.first, start, rows.stop)
+        if hidden is not None:
+            hidden = _moved(hidden, start - rows.start, stop - start)
+        return kept, plan, hidden
 
     def _hidden(self, rows: Rows, columns: "_Columns", epoch: int) -> np.ndarray:
-        seed = derive_seed(self.config.seed, "mask", epoch)
-        return hidden_events(self._keys(seed, rows.user[:, None], columns.index - rows.first[:, None]), columns.lengths,
-                             self.config.mask_rate)
+        """Which events to hide, (B, T) bool."""
+        if self.config.supervise == "last":
+            return np.asarray(np.arange(columns.width) == (columns.lengths - 1)[:, None])
+        keys = self._keys(derive_seed(self.config.seed, "mask", epoch), rows.user[:, None],
+                          columns.index - rows.first[:, None])
+        return hidden_events(keys, columns.lengths, self.config.mask_rate)
 
     @staticmethod
     def _keys(seed: int, user: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -142,6 +161,7 @@ class Feed:
         hide = np.zeros_like(columns.real) if hidden is None else hidden
         shown = columns.real & ~hide
         times = columns.times(hide, self.config.query_time)
+        asked = columns.query_times(times, after_last, self.config.query_time)
         history = None
         if self.compressor is not None:
             events = gather(self.interactions, rows.first, rows.start)
@@ -150,7 +170,7 @@ class Feed:
             users=torch.from_numpy(rows.user.astype(np.int64)),
             items=torch.from_numpy(np.where(shown, columns.items, 0)),
             timestamps=torch.from_numpy(times),
-            query_times=torch.from_numpy(columns.query_times(times, after_last, self.config.query_time)),
+            query_times=torch.from_numpy(np.where(hide, times, asked)),  # a hidden event is asked for itself
             domains=torch.from_numpy(np.where(shown, columns.domains, -1)),
             actions=torch.from_numpy(columns.wide(self.interactions.actions) * shown[..., None]),
             lengths=torch.from_numpy(columns.lengths),
@@ -216,13 +236,20 @@ class _Columns:
         self.at = np.where(self.real, self.index, 0)
         self.items = np.where(self.real, feed.interactions.item[self.at], 0).astype(np.int64)
         domain = feed.catalogue.domain
-        self.domains = np.full(self.items.shape, -1, np.int64) if domain is None else domain[self.items].astype(np.int64)
+        self.domains = np.full(self.at.shape, -1) if domain is None else domain[self.items].astype(np.int64)
 
     def wide(self, values: np.ndarray) -> np.ndarray:
         """Values (n, C) of the events, (B, T, C), 0 where padded."""
         if values.shape[1] == 0:
             return np.zeros((*self.at.shape, 0), np.float32)
         return np.asarray(values[self.at] * self.real[..., None], dtype=np.float32)
+
+    def shown(self, hide: np.ndarray, query_time: str) -> Events:
+        """The events as ragged columns, without what is hidden of those in `hide` (B, T)."""
+        actions = self.wide(self.feed.interactions.actions) * ~hide[..., None]
+        items, times = np.where(hide, 0, self.items), self.times(hide, query_time)
+        offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        return Events(offsets, items[self.real].astype(np.int32), times[self.real], actions[self.real])
 
     def times(self, hide: np.ndarray, query_time: str) -> np.ndarray:
         """Timestamps (B, T), 0 where padded or unknown; a hidden event's own only if the query may know it."""
@@ -242,6 +269,13 @@ class _Columns:
         row = np.arange(len(times))
         later[row, last] = times[row, last] if after_last is None else source[after_last]
         return np.where(self.real, later, 0)
+
+
+def _moved(flags: np.ndarray, by: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Flags (B, T) of rows that lose their `by` (B) first events and have `lengths` (B) left."""
+    place = np.arange(int(lengths.max(initial=1)))
+    there = np.take_along_axis(flags, np.minimum(place + by[:, None], flags.shape[1] - 1), axis=1)
+    return np.asarray(there & (place < lengths[:, None]))
 
 
 def _times_without_hidden(times: np.ndarray, hide: np.ndarray, real: np.ndarray) -> np.ndarray:
