@@ -8,7 +8,8 @@ from .interactions import Interactions
 from .log import ItemTable, Log
 from .paths import MissingFile, cache_folder, default_cache, find_file, find_folder
 from .prepare import Prepared, prepare
-from .splits import SPLITS, TEST, TRAIN, UNUSED, VALID, Split, SplitRule, resolve_split, split
+from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
+from .splits import Split, split
 
 __all__ = [
     "SPLITS",

@@ -4,25 +4,33 @@ Inputs of an evaluated event are all the user's earlier events, the valid part i
 train part only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from ..errors import ConfigError, DataError, Refusal, nearest
+from ..errors import ConfigError, DataError, nearest
 from ..specs import Config, defaults
 from .catalogue import Catalogue
 from .interactions import Interactions
+from .rules import PARTS, SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
 
-TRAIN, VALID, TEST, UNUSED = range(4)
-PARTS = ("train", "valid", "test", "unused")
+__all__ = [
+    "PARTS",
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "UNUSED",
+    "VALID",
+    "Split",
+    "SplitRule",
+    "Targets",
+    "resolve_split",
+    "split",
+]
 
 Targets = Literal["next", "each"]
-Division = tuple[np.ndarray, dict[str, Any]]
-"""The part of every event, (n,) uint8, and what the rule adds to the split's facts."""
 
 
 @dataclass(frozen=True)
@@ -42,149 +50,6 @@ class Split:
     def train_mask(self) -> np.ndarray:
         """Events of the train part, (n_events,) bool; made on each call."""
         return np.asarray(self.part == TRAIN)
-
-
-@dataclass(frozen=True)
-class SplitRule:
-    """A way to divide: its name in a suite, its parameters, and the function that divides."""
-
-    name: str
-    config: type[Config]
-    divide: Callable[[Interactions, Any], Division]
-
-
-def _seconds(value: Any) -> Any:
-    """Unix seconds out of an ISO date (midnight UTC unless it names another zone) or a number."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is no ISO date. Expected for example 2019-06-30 or Unix seconds.") from None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if isinstance(value, datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
-    return value
-
-
-Moment = Annotated[int, BeforeValidator(_seconds)]
-
-
-class Fractions(Config):
-    """Shares of events kept for evaluation."""
-
-    valid: float = Field(0.1, ge=0, lt=1, description="Share of events in the valid part")
-    test: float = Field(0.1, gt=0, lt=1, description="Share of events in the test part")
-
-    @model_validator(mode="after")
-    def _leave_some(self) -> "Fractions":
-        if self.valid + self.test >= 1:
-            raise ValueError(
-                f"valid {self.valid} and test {self.test} leave nothing to train on. Expected a sum below 1."
-            )
-        return self
-
-
-class GlobalTime(Fractions):
-    """One cut in time for all users: shares of events, or the moments at which the valid and test parts begin."""
-
-    valid_from: Moment | None = Field(None, description="First moment of the valid part: ISO date or Unix seconds")
-    test_from: Moment | None = Field(None, description="First moment of the test part: ISO date or Unix seconds")
-
-    @model_validator(mode="after")
-    def _both_moments(self) -> "GlobalTime":
-        if (self.valid_from is None) != (self.test_from is None):
-            raise ValueError("only one of valid_from and test_from is given. Expected both or neither.")
-        if self.valid_from is not None and self.test_from is not None and self.valid_from > self.test_from:
-            raise ValueError("valid_from is later than test_from. Expected the valid part before the test part.")
-        return self
-
-
-class LeaveOneOut(Config):
-    """Each user's last event is test, the one before valid, for users with at least three events."""
-
-
-class TemporalRatio(Fractions):
-    """Each user's last events are test, those before valid: at least one each for users with three events or more."""
-
-
-def global_time(interactions: Interactions, config: GlobalTime) -> Division:
-    """Events from `test_from` on are test, from `valid_from` on valid, earlier ones train, whoever's they are."""
-    time = interactions.timestamp
-    if time is None:
-        raise Refusal(
-            "split global_time: the data set has no timestamps. Expected a time for every event. "
-            "Use leave_one_out or temporal_ratio, which need only an order."
-        )
-    if config.valid_from is not None and config.test_from is not None:
-        valid_from, test_from = config.valid_from, config.test_from
-    else:
-        valid_from, test_from = _cuts(time, config)
-    part = (time >= valid_from).astype(np.uint8)
-    part += time >= test_from
-    return part, {"valid_from": int(valid_from), "test_from": int(test_from)}
-
-
-def _cuts(time: np.ndarray, config: Fractions) -> tuple[int, int]:
-    """The times at which the last `test` and `valid + test` of all events begin; ties at a cut fall after it."""
-    n = len(time)
-    n_test = max(1, round(n * config.test))
-    n_later = min(n - 1, n_test + round(n * config.valid))
-    ordered = np.partition(time, sorted({n - n_later, n - n_test}))
-    return int(ordered[n - n_later]), int(ordered[n - n_test])
-
-
-def leave_one_out(interactions: Interactions, config: LeaveOneOut) -> Division:
-    """Two events at the end of each user of three or more; shorter users only train."""
-    part = np.zeros(interactions.n_events, np.uint8)
-    long_enough = np.diff(interactions.offsets) >= 3
-    ends = interactions.offsets[1:][long_enough]
-    part[ends - 1], part[ends - 2] = TEST, VALID
-    return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
-
-
-def temporal_ratio(interactions: Interactions, config: TemporalRatio) -> Division:
-    """Shares of each user's own events, rounded down but at least one; users of fewer than three only train."""
-    size = np.diff(interactions.offsets)
-    n_valid = np.maximum((size * config.valid).astype(np.int64), 1) if config.valid else np.zeros_like(size)
-    n_test = np.minimum(np.maximum((size * config.test).astype(np.int64), 1), size - n_valid - 1)
-    n_valid, n_test = np.where(size >= 3, n_valid, 0), np.where(size >= 3, n_test, 0)
-    to_end = np.repeat(interactions.offsets[1:], size) - np.arange(interactions.n_events)
-    part = (to_end <= np.repeat(n_valid + n_test, size)).astype(np.uint8)
-    part += to_end <= np.repeat(n_test, size)
-    return part, {"users_too_short": int(np.count_nonzero(size < 3))}
-
-
-SPLITS: Mapping[str, SplitRule] = {
-    rule.name: rule
-    for rule in (
-        SplitRule("global_time", GlobalTime, global_time),
-        SplitRule("leave_one_out", LeaveOneOut, leave_one_out),
-        SplitRule("temporal_ratio", TemporalRatio, temporal_ratio),
-    )
-}
-
-
-def resolve_split(how: str | Mapping[str, Any] | tuple[str, Config]) -> tuple[SplitRule, Config]:
-    """A split by name, as `{name: ..., parameter: ...}`, or as (name, config). Errors: `ConfigError`."""
-    if isinstance(how, tuple):
-        name, config = how
-        return _rule(name), config
-    given = {"name": how} if isinstance(how, str) else dict(how)
-    rule = _rule(given.pop("name", None))
-    try:
-        return rule, rule.config.model_validate(given)
-    except ValidationError as error:
-        raise ConfigError(
-            f"split {'.'.join([rule.name, *map(str, each['loc'])])}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
-        ) from None
-
-
-def _rule(name: Any) -> SplitRule:
-    if name not in SPLITS:
-        raise ConfigError([f"split: no split named {name!r}. {nearest(str(name), SPLITS)}"])
-    return SPLITS[name]
 
 
 def split(

@@ -16,7 +16,9 @@ from .fetching import locate
 from .releases import Release
 
 CHUNK = 1_000_000
-YEAR = re.compile(r"\((\d{4})[^()]*\)\s*$")
+YEAR = re.compile(r"\((\d{4})[^()]*\)(\s*\(\w+\))?\s*$")
+"""The year or years that end a title, as in `(1995)`, `(2000-2003)` or `(1995) (V)`."""
+
 NO_GENRE = {"unknown", "(no genres listed)"}
 
 Films = Iterator[tuple[int, str, tuple[str, ...]]]

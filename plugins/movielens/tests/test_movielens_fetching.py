@@ -1,0 +1,153 @@
+"""Fetching: from a server on loopback, with the pinned hashes in force."""
+
+import hashlib
+import threading
+import zipfile
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from benchbase_movielens import benchbase_datasets, fetching
+from benchbase_movielens.config import MovieLensConfig
+from benchbase_movielens.releases import RELEASES
+
+from benchbase import DataContext
+from benchbase.data import MissingFile, prepare
+from benchbase.errors import DataError
+
+SPECS = {spec.name: spec for spec in benchbase_datasets()}
+FILES = {
+    "ratings.csv": "userId,movieId,rating,timestamp\n1,5,3.5,9\n",
+    "movies.csv": "movieId,title,genres\n5,A (2000),B\n",
+}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder that a local server offers as the publisher's."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("BENCHBASE_MOVIELENS_URL", f"http://127.0.0.1:{server.server_port}/")
+    yield folder
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def pack(folder, release, files):
+    """Put an archive on the server; its md5."""
+    with zipfile.ZipFile(folder / release.archive, "w") as packed:
+        for name, content in files.items():
+            packed.writestr(f"{release.folder}/{name}", content)
+    return hashlib.md5((folder / release.archive).read_bytes()).hexdigest()
+
+
+def release(name):
+    return next(each for each in RELEASES if each.name == name)
+
+
+def pinned(found, **pins):
+    """The spec of a release with other pins than the published ones."""
+    changed = replace(found, **pins)
+    spec = SPECS[found.name]
+    return replace(
+        spec, **{name: partial(getattr(spec, name).func, release=changed) for name in ("build", "files", "fetch")}
+    )
+
+
+def test_an_archive_is_fetched_checked_and_unpacked_once(served, tmp_path):
+    found = release("ml_20m")
+    spec = pinned(found, md5=pack(served, found, {**FILES, "tags.csv": "not needed"}))
+    context = DataContext(folders=(tmp_path,), cache=tmp_path / "cache")
+    assert prepare(spec, MovieLensConfig(), context).card["events"] == 1
+    folder = tmp_path / "cache" / "downloads"
+    assert [path.name for path in folder.iterdir()] == ["ml-20m"]
+    assert sorted(path.name for path in (folder / "ml-20m").iterdir()) == ["movies.csv", "ratings.csv"]
+    (served / found.archive).unlink()
+    assert prepare(spec, MovieLensConfig(min_rating=1), context).card["events"] == 1
+
+
+def test_another_archive_than_the_pinned_one_is_refused(served, tmp_path):
+    pack(served, release("ml_1m"), FILES)
+    with pytest.raises(
+        DataError,
+        match=r"ml-1m\.zip: the file changed: .*Expected md5:c4d9eecfca2ab87c1945afe126590906\. "
+        r"Get ml-1m\.zip from https://grouplens\.org",
+    ):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), DataContext(cache=tmp_path))
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def test_latest_small_is_pinned_by_the_content_of_its_files(served, tmp_path, real_data):
+    source = real_data("ml-latest-small")
+    content = {name: (source / name).read_bytes() for name in ("ratings.csv", "movies.csv")}
+    found = release("ml_latest_small")
+    pack(served, found, content)
+    assert prepare(SPECS[found.name], MovieLensConfig(), DataContext(cache=tmp_path / "a")).card["events"] == 100_836
+    pack(served, found, {**content, "ratings.csv": content["ratings.csv"] + b"610,1,5.0,1537799999\r\n"})
+    with pytest.raises(
+        DataError, match=r"ml-latest-small\.zip: the file changed: ratings\.csv has sha256 .*Expected aa289ca8"
+    ):
+        prepare(SPECS[found.name], MovieLensConfig(), DataContext(cache=tmp_path / "b"))
+    assert list((tmp_path / "b" / "downloads").iterdir()) == []
+
+
+@pytest.mark.parametrize("files", [{"ratings.csv": ""}, None])
+def test_an_archive_without_the_files_is_refused(served, tmp_path, files):
+    found = release("ml_latest_small")
+    if files is None:
+        (served / found.archive).write_text("no archive")
+    else:
+        pack(served, found, files)
+    with pytest.raises(
+        DataError,
+        match=r"^ml-latest-small\.zip: the file changed: .*Expected a zip archive with "
+        r"ratings\.csv, movies\.csv in ml-latest-small",
+    ):
+        prepare(SPECS[found.name], MovieLensConfig(), DataContext(cache=tmp_path))
+
+
+def test_an_unreachable_or_missing_archive_says_what_to_do(served, tmp_path, monkeypatch):
+    context = DataContext(cache=tmp_path / "cache")
+    message = (
+        r"ml-1m\.zip: cannot be fetched: .*Expected a connection\. "
+        r"Get ml-1m\.zip from https://grouplens\.org.*unpack it"
+    )
+    with pytest.raises(DataError, match=message):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), context)
+    monkeypatch.setenv("BENCHBASE_MOVIELENS_URL", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=message):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), context)
+
+
+def test_without_fetching_a_missing_release_is_an_error(tmp_path):
+    with pytest.raises(
+        MissingFile, match=r"^ml-1m: no such folder\. .*Or let it be fetched \(ml-1m\.zip from https://"
+    ):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), DataContext(cache=tmp_path), fetch=False)
+
+
+def test_a_given_path_is_never_fetched(served, tmp_path):
+    with pytest.raises(MissingFile, match=r"^elsewhere: no such folder"):
+        prepare(SPECS["ml_1m"], MovieLensConfig(path="elsewhere"), DataContext(cache=tmp_path))
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_two_processes_that_fetch_at_once_both_succeed(served, tmp_path):
+    found = release("ml_25m")
+    changed = replace(found, md5=pack(served, found, FILES))
+    (tmp_path / "downloads" / found.folder).mkdir(parents=True)
+    for name, content in FILES.items():
+        (tmp_path / "downloads" / found.folder / name).write_text(content)
+    paths = fetching.bring(changed, MovieLensConfig(), DataContext(cache=tmp_path))
+    assert [path.name for path in paths] == ["ratings.csv", "movies.csv"]
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == [found.folder]
