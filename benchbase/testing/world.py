@@ -1,6 +1,7 @@
 """Small seeded data: a log, the same as interactions and catalogue, and random batches with ragged rows."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ def tiny_log(n_users: int = 24, n_items: int = 30, seed: int = 0) -> Log:
     return Log(user, item, time, dict(zip(ACTIONS, actions, strict=True)), items=table)
 
 
+@cache
 def tiny_world(n_users: int = 24, n_items: int = 30, seed: int = 0) -> World:
-    """The tiny log as interactions and catalogue, without filters."""
+    """The tiny log as interactions and catalogue, without filters; made once, so leave its arrays as they are."""
     interactions, catalogue, _ = encode(tiny_log(n_users, n_items, seed), DatasetConfig(), seed)
     return World(interactions, catalogue)
 

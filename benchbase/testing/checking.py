@@ -1,0 +1,125 @@
+"""What the contracts share: a check that speaks, random changes of a batch, and running a contract by hand."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from ..data.batches import Batch
+from ..nn import SequenceModel
+
+EVENT_COLUMNS = ("items", "timestamps", "query_times", "domains", "actions", "features", "hide_item", "hide_action",
+                 "candidate")
+"""Columns of a batch with one value or vector per event."""
+
+ATOL = 1e-9
+"""Largest difference, in double precision, between numbers that must agree but for the order of sums."""
+
+
+def check(condition: Any, message: str) -> None:
+    """Fail with the message unless the condition holds."""
+    if not bool(condition):
+        raise AssertionError(message)
+
+
+def same(a: Tensor, b: Tensor, what: str, atol: float = ATOL) -> None:
+    """Fail unless two tensors agree to `atol`; 0 means bit for bit."""
+    check(a.shape == b.shape, f"{what}: shapes {tuple(a.shape)} and {tuple(b.shape)}. Expected equal ones.")
+    check(torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite.")
+    worst = float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
+    check(worst <= atol, f"{what}: differs by {worst:.3g}. Expected at most {atol:.3g}.")
+
+
+def differ(a: Tensor, b: Tensor, what: str) -> None:
+    """Fail where two tensors agree: the change behind them had no effect."""
+    check((a.detach() - b.detach()).abs().max() > 1e-12, f"{what}: nothing moved. Expected an effect.")
+
+
+def randomised(batch: Batch, where: Tensor, seed: int = 1, n_items: int = 30) -> Batch:
+    """The batch with other items, times, domains, actions and features `where` (B, T) says; hidden ones stay hidden."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def number(like: Tensor, low: int, high: int) -> Tensor:
+        return torch.randint(low, high, like.shape, generator=draw)
+
+    def uniform(like: Tensor) -> Tensor:
+        return torch.rand(like.shape, generator=draw, dtype=like.dtype)
+
+    other = 1 + (batch.items - 1 + number(batch.items, 1, n_items)) % n_items
+    shown = where & ~batch.hide_item
+    acted = (where & ~batch.hide_action).unsqueeze(-1)
+    return replace(
+        batch,
+        items=torch.where(shown, other, batch.items),
+        timestamps=torch.where(where, batch.timestamps + number(batch.items, 1, 10**6), batch.timestamps),
+        query_times=torch.where(where, batch.query_times + number(batch.items, 1, 10**6), batch.query_times),
+        domains=torch.where(shown, 1 - batch.domains.clamp_min(0), batch.domains),
+        actions=torch.where(acted, uniform(batch.actions), batch.actions),
+        features=torch.where(where.unsqueeze(-1), uniform(batch.features), batch.features),
+    )
+
+
+def padded(batch: Batch, columns: int) -> Batch:
+    """The batch with more padding."""
+    wide: dict[str, Any] = {}
+    for name in EVENT_COLUMNS:
+        column = getattr(batch, name)
+        fill = column.new_full((len(column), columns, *column.shape[2:]), -1 if name == "domains" else 0)
+        wide[name] = torch.cat([column, fill], dim=1)
+    return replace(batch, **wide)
+
+
+def row_of(batch: Batch, row: int) -> Batch:
+    """One row alone, cut to its length."""
+    length = int(batch.lengths[row])
+    cut: dict[str, Any] = {name: getattr(batch, name)[row : row + 1, :length] for name in EVENT_COLUMNS}
+    return replace(batch, users=batch.users[row : row + 1], lengths=batch.lengths[row : row + 1], **cut)
+
+
+def states(model: SequenceModel, batch: Batch, phase: Any = "score") -> Tensor:
+    """States after each event (B, T, D), in the graph."""
+    after = model.encode(batch, phase).states.after
+    check(after is not None, "the backbone gives no states after events")
+    assert after is not None
+    return after
+
+
+def global_state() -> Tensor:
+    """The state of the generator that no part may draw from."""
+    return torch.get_rng_state()
+
+
+def cotangent(like: Tensor, seed: int = 0) -> Tensor:
+    """A random direction: a sum would be blind behind a normalisation."""
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed), dtype=like.dtype)
+
+
+@contextmanager
+def keeps_global_state(what: str) -> Iterator[None]:
+    """Fail where the block draws from torch's global generator."""
+    before = global_state()
+    yield
+    check(torch.equal(before, global_state()), f"{what}: draws from torch's global generator. Expected ctx.generator.")
+
+
+def clone_fields(thing: Any) -> dict[str, Any]:
+    """A copy of every tensor of a frozen group, to see later whether one was changed in place."""
+    return {f.name: v.clone() for f in fields(thing) if isinstance(v := getattr(thing, f.name), Tensor)}
+
+
+def violations(contract: type) -> dict[str, str]:
+    """Run a contract without a test runner: the message of every test that fails, by its name."""
+    found = {}
+    for name in sorted(name for name in dir(contract) if name.startswith("test_")):
+        test: Callable[[], None] = getattr(contract(), name)
+        try:
+            test()
+        except SkipTest:
+            continue
+        except Exception as error:  # a part under test may raise anything; it is reported, not hidden
+            found[name] = f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
+    return found

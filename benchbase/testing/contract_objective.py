@@ -1,0 +1,234 @@
+"""The contract of objectives, on tiny backbones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+from unittest import SkipTest
+
+import torch
+from torch import Tensor
+
+from ..data.batches import Batch, Targets
+from ..nn import ItemBias, Objective, SequenceModel
+from ..specs import BackboneSpec, BuildContext, Config, Needs, ObjectiveSpec
+from .build import Chosen, Step, forward, make_model, part_config, train_step
+from .checking import check, keeps_global_state, padded, same
+from .contract_backbone import relabelled
+from .tiny import tiny_bidirectional, tiny_causal, tiny_softmax
+from .world import tiny_batch, tiny_context
+
+
+class ObjectiveContract:
+    """Inherit it with `spec` and `config`; `modifiers` publish the traces that it needs.
+
+    `in_batch`: examples are negatives of each other, so that an example of weight 0 still has a say.
+    """
+
+    spec: ClassVar[ObjectiveSpec]
+    config: ClassVar[Config | Mapping[str, Any] | None] = None
+    modifiers: ClassVar[Sequence[Chosen]] = ()
+    in_batch: ClassVar[bool] = False
+    names_matter: ClassVar[bool] = False
+    """Whether it keeps facts by item id (counts, features), so that other ids mean another loss."""
+
+    def context(self) -> BuildContext:
+        """Facts to build with; override to add what the part needs."""
+        return tiny_context()
+
+    @property
+    def needs(self) -> Needs:
+        needs = self.spec.resolve("needs", part_config(self.spec, self.config))
+        assert isinstance(needs, Needs)
+        return needs
+
+    def backbones(self) -> list[BackboneSpec]:
+        """The tiny backbones that the objective fits."""
+        needs = self.needs
+        return [spec for spec in (tiny_causal, tiny_bidirectional) if needs.causal in (None, spec.causal)
+                and (needs.training is None or spec.training in needs.training)]
+
+    def model(self, backbone: BackboneSpec, *, seed: int = 0) -> SequenceModel:
+        layouts = self.needs.layouts
+        layout = "items" if layouts is None or "items" in layouts else sorted(layouts)[0]
+        # what only weighs or adds to scores is seen in the loss of another
+        other: list[Chosen] = [tiny_softmax] if self.task == "next_item" else []
+        objectives: list[Chosen] = [(self.spec, self.config), *other]
+        return make_model(backbone, modifiers=self.modifiers, objectives=objectives, layout=layout,
+                          context=self.context(), seed=seed).double()
+
+    @property
+    def task(self) -> str:
+        tasks = self.needs.tasks
+        return "next_item" if tasks is None or "next_item" in tasks else "action"
+
+    def batch(self, backbone: BackboneSpec) -> tuple[Batch, Targets]:
+        """A batch with targets and the negatives that the objective asks for."""
+        asked = self.needs.negatives
+        masked = backbone.training == "masked" and self.task == "next_item"
+        batch, targets = tiny_batch(masked=masked, task=self.task, dtype=torch.float64, n_rows=6,
+                                    negatives=0 if asked is None else asked.count)
+        if asked is None or targets.negatives is None or targets.log_q_negatives is None:
+            return batch, replace(targets, log_q=None, log_q_negatives=None)
+        picks: dict[str, Any] = {"position": slice(None), "sequence": slice(0, batch.n_rows), "batch": 0}
+        pick = picks[asked.scope]
+        return batch, replace(targets, negatives=targets.negatives[pick], log_q_negatives=targets.log_q_negatives[pick])
+
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        own = {name: loss for name, loss in step.losses.items() if name.startswith(f"{self.spec.name}.")}
+        return own or dict(step.losses)
+
+    def run(self, model: SequenceModel, batch: Batch, targets: Targets) -> dict[str, Tensor]:
+        return self.losses(forward(model, batch, targets))
+
+    def test_losses_are_finite_scalars_that_can_be_learned_from(self) -> None:
+        for backbone in self.backbones():
+            losses = self.run(self.model(backbone), *self.batch(backbone))
+            check(losses, "no loss at all. Expected at least one.")
+            for name, loss in losses.items():
+                check(loss.shape == (), f"{name}: shape {tuple(loss.shape)}. Expected a scalar.")
+                check(torch.isfinite(loss), f"{name}: not finite")
+                check(loss.requires_grad, f"{name}: no gradient leaves it")
+
+    def test_twice_the_weights_is_the_same_mean(self) -> None:
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            draw = torch.Generator().manual_seed(3)
+            uneven = torch.rand(len(targets), generator=draw, dtype=torch.float64) + 0.5
+            first, second = (self.run(self.model(backbone), batch, replace(targets, weights=w))
+                             for w in (uneven, 2 * uneven))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} with all weights doubled")
+
+    def test_weights_are_honoured(self) -> None:
+        """Some loss moves with uneven weights, unless none is a mean over examples."""
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            uneven = torch.linspace(0.1, 3, len(targets), dtype=torch.float64)
+            plain, moved = (self.run(self.model(backbone), batch, replace(targets, weights=w))
+                            for w in (targets.weights, uneven))
+            changed = replace(targets, item=targets.item % 30 + 1, actions=1 - targets.actions)
+            other = self.run(self.model(backbone), batch, changed)
+            for name, loss in plain.items():
+                if abs(float(loss.detach() - other[name].detach())) > 1e-12:  # it is about the targets
+                    check(abs(float(loss.detach() - moved[name].detach())) > 1e-12, f"{name}: ignores targets.weights")
+
+    def test_an_example_of_weight_0_has_no_say(self) -> None:
+        if self.in_batch:
+            raise SkipTest("examples are negatives of each other")
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            weights = targets.weights.clone()
+            weights[::2] = 0
+            item, actions = targets.item.clone(), targets.actions.clone()
+            item[::2], actions[::2] = item[::2] % 30 + 1, 1 - actions[::2]
+            changes: dict[str, Any] = {"item": item, "actions": actions}
+            asked = self.needs.negatives
+            if targets.negatives is not None and asked is not None and asked.scope == "position":
+                changes["negatives"] = targets.negatives.clone()
+                changes["negatives"][::2] = targets.negatives[::2] % 30 + 1
+            models = self.model(backbone), self.model(backbone)
+            given = replace(targets, weights=weights), replace(targets, weights=weights, **changes)
+            first, second = (self.losses(train_step(m, batch, t)) for m, t in zip(models, given, strict=True))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} when examples of weight 0 change")
+            for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
+                if one.grad is not None and other.grad is not None:
+                    same(one.grad, other.grad, f"the gradient of {name} when examples of weight 0 change")
+
+    def test_all_weights_0_is_still_finite(self) -> None:
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            model = self.model(backbone)
+            step = train_step(model, batch, replace(targets, weights=torch.zeros_like(targets.weights)))
+            for name, loss in self.losses(step).items():
+                check(torch.isfinite(loss), f"{name}: not finite when every weight is 0")
+            for name, parameter in model.named_parameters():
+                check(parameter.grad is None or torch.isfinite(parameter.grad).all(),
+                      f"the gradient of {name} is not finite when every weight is 0")
+
+    def test_equal_input_gives_equal_losses(self) -> None:
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            with keeps_global_state(self.spec.name):
+                first, second = (self.run(self.model(backbone), batch, targets) for _ in range(2))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name}, twice", atol=0)
+
+    def test_padding_changes_no_loss(self) -> None:
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            first, second = (self.run(self.model(backbone), b, targets) for b in (batch, padded(batch, 3)))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} with more padding")
+
+    def test_names_of_items_do_not_matter(self) -> None:
+        if self.names_matter:
+            raise SkipTest("it keeps facts by item id")
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            model, order = relabelled(self.model(backbone))
+            renamed = replace(batch, items=torch.where(batch.items > 0, order[batch.items - 1] + 1, 0))
+            negatives = None if targets.negatives is None else order[targets.negatives - 1] + 1
+            moved = replace(targets, item=order[targets.item - 1] + 1, negatives=negatives)
+            first, second = self.run(self.model(backbone), batch, targets), self.run(model, renamed, moved)
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} under other item ids")
+
+    def test_gradients_reach_its_own_parameters(self) -> None:
+        for backbone in self.backbones():
+            model = self.model(backbone)
+            train_step(model, *self.batch(backbone))
+            for name, parameter in self.part(model).named_parameters():
+                reached = parameter.grad is not None and bool((parameter.grad != 0).any())
+                check(reached, f"no gradient reaches {name}")
+
+    def part(self, model: SequenceModel) -> Objective:
+        part = model.objectives[self.spec.name]
+        assert isinstance(part, Objective)
+        return part
+
+    def test_a_state_dict_restores_it(self) -> None:
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            model, other = self.model(backbone), self.model(backbone, seed=5)
+            other.load_state_dict(model.state_dict())
+            first, second = self.run(model, batch, targets), self.run(other, batch, targets)
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} after a state_dict round trip", atol=0)
+
+    def test_example_weights_are_finite_factors(self) -> None:
+        backbone = self.backbones()[0]
+        batch, targets = self.batch(backbone)
+        factors = self.part(self.model(backbone)).example_weights(targets, batch)
+        if factors is not None:
+            check(factors.shape == targets.weights.shape, f"example_weights: shape {tuple(factors.shape)}. "
+                  f"Expected {tuple(targets.weights.shape)}.")
+            check(torch.isfinite(factors).all() and (factors >= 0).all(), "example_weights: negative or not finite")
+            check((factors > 0).any(), "example_weights: all are 0")
+
+    def test_score_terms_are_one_matrix_however_it_is_asked_for(self) -> None:
+        backbone = self.backbones()[0]
+        batch, _ = self.batch(backbone)
+        part = self.part(self.model(backbone))
+        every = torch.arange(1, 31)
+        for phase in ("train", "score"):
+            term = part.score_term(batch, every, phase)
+            if isinstance(term, ItemBias):
+                check(term.vector.shape == (30,), f"ItemBias: shape {tuple(term.vector.shape)}. Expected one per item.")
+            elif term is not None:
+                check(term.shape == (batch.n_rows, 30),
+                      f"score_term: shape {tuple(term.shape)}. Expected (rows, items).")
+                some = torch.tensor([7, 2, 30])
+                fewer = part.score_term(batch, some, phase)
+                assert isinstance(fewer, Tensor)
+                same(fewer, term[:, some - 1], "score_term of some items and its columns among all")
+
+    def test_groups_are_shares_of_keys(self) -> None:
+        for backbone in self.backbones():
+            model, (batch, _) = self.model(backbone), self.batch(backbone)
+            tokens = model.encode(batch, "train").tokens
+            groups = self.part(model).groups(tokens)
+            if groups is not None:
+                check(groups.dim() == 3 and groups.shape[:2] == tokens.valid.shape,
+                      f"groups: shape {tuple(groups.shape)}. Expected (rows, tokens, groups).")
+                check((groups >= 0).all() and torch.isfinite(groups.double()).all(), "groups: negative or not finite")
