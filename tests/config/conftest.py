@@ -73,6 +73,7 @@ SPECS = [
     _spec(ModifierSpec, "tilt", Strength, sites={"bias"}),
     _spec(ObjectiveSpec, "softmax"),
     _spec(ObjectiveSpec, "extra", Strength),
+    _spec(ObjectiveSpec, "third"),
     _spec(CombinerSpec, "even", Balance),
     _spec(CompressorSpec, "buckets"),
     _spec(RecommenderSpec, "count"),

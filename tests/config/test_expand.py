@@ -167,6 +167,14 @@ def test_a_balanced_objective_leaves_with_its_combiner(suite, registry):
     }
 
 
+def test_an_objective_that_is_not_balanced_leaves_alone(suite, registry):
+    base = {**MODEL, "objectives": ["softmax", "extra", "third"], "label": "all", "ablate": True}
+    base["combiner"] = {"name": "even", "balance": ["softmax", "extra"]}
+    rows = {row.label: row for row in suite(base=base).configurations(registry)}
+    assert rows["all - third"].combiner == rows["all"].combiner
+    assert rows["all - extra"].combiner is None
+
+
 def test_an_ablation_that_is_there_already_is_not_repeated(labels):
     assert labels(
         grid={"modifiers": [[], ["tilt"]]}, entries=[{"label": "two", "modifiers": ["tilt", "boost"], "ablate": True}]
