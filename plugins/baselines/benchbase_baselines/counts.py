@@ -14,7 +14,8 @@ BLOCK_BYTES = 128 * 2**20
 def user_items(events: Events, n_items: int) -> sparse.csr_array:
     """Which row has which item (n_rows, n_items), 1.0 or absent; column j is item j + 1."""
     ones = np.ones(len(events.item))
-    matrix = sparse.csr_array((ones, events.item - 1, events.offsets), shape=(events.n_rows, n_items))
+    offsets = events.offsets.copy()  # the next line but one works in place
+    matrix = sparse.csr_array((ones, events.item - 1, offsets), shape=(events.n_rows, n_items))
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix

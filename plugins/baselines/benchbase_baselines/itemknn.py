@@ -14,7 +14,8 @@ class ItemKNN:
     """Score an item by its summed similarity to the history's items whose nearest neighbours it is among.
 
     The similarity of i and j is their users in common over sqrt(n_i n_j) + h; each item keeps its k most
-    similar ones, the lower id where two are equal. Source: Deshpande and Karypis 2004, section 4.
+    similar ones, and those tied with the last, so that ids decide nothing.
+    Source: Deshpande and Karypis 2004, section 4.
     """
 
     def __init__(self, config: ItemKNNConfig):
@@ -49,11 +50,7 @@ class ItemKNN:
 
 
 def largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Positions of the k largest values, ascending; of equal values the first."""
+    """Positions of the k largest values, ascending, and of all that equal the last of them."""
     if len(values) <= k:
         return np.arange(len(values))
-    threshold = np.partition(values, len(values) - k)[len(values) - k]
-    keep = values > threshold
-    equal = np.flatnonzero(values == threshold)
-    keep[equal[: k - np.count_nonzero(keep)]] = True
-    return np.flatnonzero(keep)
+    return np.flatnonzero(values >= np.partition(values, len(values) - k)[len(values) - k])
