@@ -7,6 +7,7 @@ from .hooks import hookimpl
 from .specs import (
     BackboneSpec,
     BuildContext,
+    CombinerConfig,
     CombinerSpec,
     CompressorSpec,
     Config,
@@ -30,6 +31,7 @@ __all__ = [
     "BackboneSpec",
     "BenchbaseError",
     "BuildContext",
+    "CombinerConfig",
     "CombinerSpec",
     "CompressorSpec",
     "Config",
