@@ -103,7 +103,7 @@ class RecommenderContract:
         """The tiny world's events by user."""
         log = tiny_world().interactions
         assert log.timestamp is not None
-        return Events(log.offsets, log.item, log.timestamp, log.actions)
+        return Events(log.offsets.copy(), log.item.copy(), log.timestamp.copy(), log.actions.copy())
 
     def histories(self) -> tuple[Events, np.ndarray]:
         """Some users' events and when they ask; the second has none, the third an item only others had."""

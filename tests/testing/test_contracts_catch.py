@@ -1,0 +1,429 @@
+"""Each contract catches parts that are broken on purpose: a rule that cannot fail is no rule."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchbase.data import Log
+from benchbase.nn import ItemBias, Modifier, Objective, PrefixTokens
+from benchbase.specs import Config, DatasetSpec, ModifierSpec, Needs, ObjectiveSpec, RecommenderSpec
+from benchbase.testing.contracts import (
+    BackboneContract,
+    DatasetContract,
+    ModifierContract,
+    ObjectiveContract,
+    RecommenderContract,
+    violations,
+)
+from benchbase.testing.probes import probe_relation
+from benchbase.testing.tiny import TinySoftmax, TinyTransformer, tiny_bidirectional, tiny_causal, tiny_softmax
+from benchbase.testing.world import tiny_data, tiny_log
+
+
+def broken(contract, rules=None, **attributes):
+    """Which of these rules, or of all, the part breaks."""
+    names = None if rules is None else [f"test_{rule}" for rule in rules]
+    found = violations(type("Checked", (contract,), attributes), names)
+    return {name.removeprefix("test_") for name in found}
+
+
+def broken_backbone(forward=None, base=tiny_causal, init=None, **spec):
+    class Broken(TinyTransformer):
+        def __init__(self, config, context):
+            super().__init__(config, context)
+            if init is not None:
+                init(self)
+
+    if forward is not None:
+        plain = Broken.forward
+        Broken.forward = lambda self, ctx: forward(self, ctx, lambda c: plain(self, c))
+    return replace(base, build=Broken, **spec)
+
+
+def next_event(self, ctx, plain):
+    h = plain(ctx)
+    return h + torch.roll(ctx.tokens.x, -1, dims=1)
+
+
+def whole_row(self, ctx, plain):
+    return plain(ctx) + ctx.tokens.x.mean(1, keepdim=True)
+
+
+def mean_of_valid(self, ctx, plain):
+    valid = ctx.tokens.valid.unsqueeze(-1)
+    return plain(ctx) + (ctx.tokens.x * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)
+
+
+def other_rows(self, ctx, plain):
+    return plain(ctx) + torch.roll(ctx.tokens.x[:, :1], 1, dims=0)
+
+
+def next_time(self, ctx, plain):
+    gap = (torch.roll(ctx.tokens.timestamp, -1, dims=1) - ctx.tokens.timestamp).to(ctx.tokens.x.dtype)
+    return plain(ctx) + torch.sin(gap).unsqueeze(-1)
+
+
+def value_only_leak(self, ctx, plain):
+    return plain(ctx) + torch.roll(ctx.tokens.x.detach(), -1, dims=1)
+
+
+def gradient_only_leak(self, ctx, plain):
+    later = torch.roll(ctx.tokens.x, -1, dims=1)
+    return plain(ctx) + later - later.detach()
+
+
+def constant(self, ctx, plain):
+    return plain(ctx) * 0 + 1
+
+
+def single_rows_break(self, ctx, plain):
+    h = plain(ctx)
+    return h / h.std(dim=1, keepdim=True) if h.shape[1] > 1 else h / 0 * 0
+
+
+def random_noise(self, ctx, plain):
+    return plain(ctx) + 0.1 * torch.rand_like(ctx.tokens.x)
+
+
+def private_noise(self, ctx, plain):
+    return plain(ctx) + torch.rand(ctx.tokens.x.shape, generator=ctx.generator, dtype=ctx.tokens.x.dtype)
+
+
+def unused(self):
+    self.spare = nn.Linear(3, 3)
+
+
+def hidden_state(self):
+    self.offset = torch.rand(1)
+
+
+def offset_states(self, ctx, plain):
+    return plain(ctx) + self.offset
+
+
+def item_names(self, ctx, plain):
+    per_event = ctx.tokens.per_event
+    ids = ctx.batch.items.repeat_interleave(per_event, dim=1)
+    names = torch.sin(ids.to(ctx.tokens.x.dtype)).unsqueeze(-1)
+    return plain(ctx) + F.pad(names, (0, 0, ctx.tokens.n_prefix, 0))
+
+
+def writes_into_the_batch(self, ctx, plain):
+    h = plain(ctx)
+    ctx.batch.timestamps.add_(1)
+    return h
+
+
+BACKBONES = {
+    "next event": (broken_backbone(next_event), {"no_look_ahead_by_value", "no_look_ahead_by_gradient"}),
+    "whole row": (broken_backbone(whole_row), {"no_look_ahead_by_value", "padding_changes_nothing"}),
+    "mean of valid": (broken_backbone(mean_of_valid), {"no_look_ahead_by_value"}),
+    "mean of valid, both sides": (broken_backbone(whole_row, tiny_bidirectional), {"padding_changes_nothing"}),
+    "other rows": (broken_backbone(other_rows), {"rows_do_not_see_each_other"}),
+    "time of the next event": (broken_backbone(next_time), {"no_look_ahead_by_value"}),
+    "leak without gradient": (broken_backbone(value_only_leak), {"no_look_ahead_by_value"}),
+    "leak in gradient alone": (broken_backbone(gradient_only_leak), {"no_look_ahead_by_gradient"}),
+    "constant": (broken_backbone(constant), {"no_look_ahead_by_value", "gradients_reach_every_parameter"}),
+    "detached": (broken_backbone(lambda self, ctx, plain: plain(ctx).detach() * 0), {"a_few_steps_lower_the_loss"}),
+    "NaN for short rows": (broken_backbone(single_rows_break), {"states_have_a_shape_and_are_finite_everywhere"}),
+    "global noise": (broken_backbone(random_noise), {"equal_seeds_give_equal_states"}),
+    "noise when scoring": (broken_backbone(private_noise), {"equal_seeds_give_equal_states"}),
+    "unused parameter": (broken_backbone(init=unused), {"gradients_reach_every_parameter"}),
+    "state outside state_dict": (broken_backbone(offset_states, init=hidden_state),
+                                 {"a_state_dict_restores_the_model"}),
+    "item ids as numbers": (broken_backbone(item_names), {"names_of_items_do_not_matter"}),
+    "writes into the batch": (broken_backbone(writes_into_the_batch), {"labels_move_no_state"}),
+    "undeclared sites": (broken_backbone(sites=frozenset({"mask"})), {"sites_honoured_are_the_sites_declared"}),
+    "one side declared as both": (
+        broken_backbone(lambda self, ctx, plain: ctx.tokens.x + self.positions.table[0], tiny_bidirectional),
+        {"both_sides_are_seen_where_not_causal", "sites_honoured_are_the_sites_declared"}),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones(name):
+    spec, expected = BACKBONES[name]
+    assert broken(BackboneContract, expected, spec=spec) == expected
+
+
+class Plain(Modifier):
+    def __init__(self, config, context):
+        super().__init__()
+        self.width = context.width
+
+
+def modifier(sites, publishes=(), needs=None, init=None, **methods):
+    class Broken(Plain):
+        def __init__(self, config, context):
+            super().__init__(config, context)
+            if init is not None:
+                init(self)
+
+    for name, method in methods.items():
+        setattr(Broken, name, method)
+    return ModifierSpec(name="broken", config=Config, build=Broken, source="tests", sites=frozenset(sites),
+                        publishes=frozenset(publishes), needs=needs or Needs())
+
+
+def square(ctx):
+    return ctx.tokens.x.shape[0], 1, ctx.tokens.x.shape[1], ctx.tokens.x.shape[1]
+
+
+def all_ones(ctx):
+    return torch.ones(1, 1, *square(ctx)[2:], dtype=ctx.tokens.x.dtype)
+
+
+def published(self, ctx, layer, h):
+    ctx.publish("declared", h)
+
+
+def absent(self, ctx, layer):
+    return None
+
+
+def drawn_globally(self, ctx, layer, h):
+    return h + torch.rand_like(h)
+
+
+def drawn_in_init(self):
+    self.offset = torch.rand(1)
+
+
+MODIFIERS = {
+    "future by weights": (modifier({"weights"}, weights=lambda self, ctx, layer, w: w + 0.1),
+                          {"no_look_ahead_on_a_causal_backbone", "padding_and_other_rows_change_nothing"}),
+    "future by value": (modifier({"value"}, value=lambda self, ctx, layer, h: h + torch.roll(h, -1, 1)),
+                        {"no_look_ahead_on_a_causal_backbone"}),
+    "future by states": (modifier({"states"}, states=lambda self, ctx, layer, h: h - h.mean(1, keepdim=True)),
+                         {"no_look_ahead_on_a_causal_backbone", "padding_and_other_rows_change_nothing"}),
+    "prefix that reads events": (
+        modifier({"prefix"}, prefix=lambda self, ctx: PrefixTokens(ctx.embed(ctx.batch.items).mean(1, keepdim=True))),
+        {"no_look_ahead_on_a_causal_backbone", "padding_and_other_rows_change_nothing"}),
+    "padding by bias": (
+        modifier({"bias"}, bias=lambda self, ctx, layer: all_ones(ctx) * ctx.tokens.domain.sum(1)[:, None, None, None]
+                 * torch.randn(square(ctx)[2], square(ctx)[2], generator=torch.Generator().manual_seed(0))),
+        {"padding_and_other_rows_change_nothing"}),
+    "no effect": (modifier({"mask"}, mask=absent), {"the_active_setting_does_something"}),
+    "a mask as large as can be": (
+        modifier({"mask"}, mask=lambda self, ctx, layer: all_ones(ctx).tril().bool().expand(square(ctx))),
+        {"sites_return_what_they_must"}),
+    "a mask of numbers": (modifier({"mask"}, mask=lambda self, ctx, layer: all_ones(ctx)),
+                          {"sites_return_what_they_must"}),
+    "a boost of 0": (modifier({"boost"}, boost=lambda self, ctx, layer: all_ones(ctx).tril(-1)),
+                     {"sites_return_what_they_must"}),
+    "a method not declared": (modifier({"mask"}, mask=absent, bias=absent), {"sites_declared_are_the_methods_defined"}),
+    "a site without a method": (modifier({"mask"}), {"sites_declared_are_the_methods_defined"}),
+    "a trace not published": (modifier({"states"}, publishes={"declared", "more"}, states=published),
+                              {"traces_declared_are_traces_published"}),
+    "global noise": (modifier({"states"}, states=drawn_globally), {"it_draws_from_its_own_generator_alone"}),
+    "unused parameter": (modifier({"states"}, states=lambda self, ctx, layer, h: 2 * h,
+                                  init=lambda self: setattr(self, "spare", nn.Linear(2, 2))),
+                         {"gradients_reach_every_parameter"}),
+    "state outside state_dict": (
+        modifier({"states"}, states=lambda self, ctx, layer, h: h + self.offset, init=drawn_in_init),
+        {"a_state_dict_restores_it"}),
+    "fits nothing": (modifier({"mask"}, needs=Needs(training=frozenset({"other"})), mask=absent), {"it_fits_a_backbone"}),
+}
+
+
+@pytest.mark.parametrize("name", MODIFIERS)
+def test_modifiers(name):
+    spec, expected = MODIFIERS[name]
+    assert broken(ModifierContract, expected, spec=spec) == expected
+
+
+NEUTRAL = {"the_neutral_setting_is_the_plain_backbone"}
+
+
+def test_a_neutral_setting_that_takes_another_route():
+    needless = modifier({"mask"}, mask=lambda self, ctx, layer: all_ones(ctx).bool())
+    assert broken(ModifierContract, NEUTRAL, spec=needless, neutral={})
+    assert not broken(ModifierContract, NEUTRAL, spec=modifier({"mask"}, mask=absent), neutral={})
+
+
+def test_a_neutral_setting_that_changes_the_numbers():
+    assert broken(ModifierContract, NEUTRAL, spec=probe_relation, neutral={"strength": 1e-12})
+
+
+def objective(losses=None, init=None, needs=None, **methods):
+    class Broken(TinySoftmax):
+        def __init__(self, config, context):
+            super().__init__()
+            self.n_items = context.n_items
+            if init is not None:
+                init(self)
+
+    if losses is not None:
+        Broken.losses = losses
+    for name, method in methods.items():
+        setattr(Broken, name, method)
+    return ObjectiveSpec(name="broken", config=Config, build=Broken, source="tests", needs=needs or Needs())
+
+
+def each(output, targets):
+    return F.cross_entropy(output.scorer.scores(output.states), targets.item - 1, reduction="none")
+
+
+def unweighted(self, output, targets, batch):
+    return {"loss": each(output, targets).mean()}
+
+
+def weighted_sum(self, output, targets, batch):
+    return {"loss": (each(output, targets) * targets.weights).sum()}
+
+
+def nothing_to_divide_by(self, output, targets, batch):
+    return {"loss": (each(output, targets) * targets.weights).sum() / targets.weights.sum()}
+
+
+def batch_norm(self, output, targets, batch):
+    losses = each(output, targets)
+    return {"loss": targets.mean(losses - losses.mean() * 0.5)}
+
+
+def vector(self, output, targets, batch):
+    return {"loss": each(output, targets)}
+
+
+def detached(self, output, targets, batch):
+    return {"loss": targets.mean(each(output, targets)).detach()}
+
+
+def dropped(self, output, targets, batch):
+    return {"loss": targets.mean(each(output, targets) * torch.rand(len(targets)))}
+
+
+def by_width(self, output, targets, batch):
+    return {"loss": targets.mean(each(output, targets)) * batch.items.shape[1]}
+
+
+def by_name(self, output, targets, batch):
+    return {"loss": targets.mean(each(output, targets) * targets.item)}
+
+
+OBJECTIVES = {
+    "weights ignored": (objective(unweighted), {"weights_are_honoured", "an_example_of_weight_0_has_no_say"}),
+    "a sum for a mean": (objective(weighted_sum), {"twice_the_weights_is_the_same_mean"}),
+    "0 / 0": (objective(nothing_to_divide_by), {"all_weights_0_is_still_finite"}),
+    "others of weight 0": (objective(batch_norm), {"an_example_of_weight_0_has_no_say"}),
+    "no scalar": (objective(vector), {"losses_are_finite_scalars_that_can_be_learned_from"}),
+    "no gradient": (objective(detached), {"losses_are_finite_scalars_that_can_be_learned_from"}),
+    "global noise": (objective(dropped), {"equal_input_gives_equal_losses"}),
+    "width of the padding": (objective(by_width), {"padding_changes_no_loss"}),
+    "item ids as numbers": (objective(by_name), {"names_of_items_do_not_matter"}),
+    "unused parameter": (objective(init=lambda self: setattr(self, "spare", nn.Linear(2, 2))),
+                         {"gradients_reach_its_own_parameters"}),
+    "state outside state_dict": (
+        objective(lambda self, o, t, b: {"loss": t.mean(each(o, t)) * self.factor},
+                  init=lambda self: setattr(self, "factor", torch.rand(()))), {"a_state_dict_restores_it"}),
+    "negative example weights": (objective(example_weights=lambda self, t, b: -t.weights),
+                                 {"example_weights_are_finite_factors"}),
+    "a term of another shape": (objective(score_term=lambda self, b, items, phase: ItemBias(torch.zeros(3))),
+                                {"score_terms_are_one_matrix_however_it_is_asked_for"}),
+    "a term blind to the items asked for": (
+        objective(score_term=lambda self, b, items, phase: torch.arange(30.0)[: len(items)].expand(b.n_rows, -1)),
+        {"score_terms_are_one_matrix_however_it_is_asked_for"}),
+    "negative groups": (objective(groups=lambda self, tokens: -tokens.x), {"groups_are_shares_of_keys"}),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives(name):
+    spec, expected = OBJECTIVES[name]
+    assert broken(ObjectiveContract, expected, spec=spec) == expected
+
+
+def test_an_objective_without_any_loss():
+    class Silent(Objective):
+        def __init__(self, config, context):
+            super().__init__()
+
+    spec = replace(tiny_softmax, name="silent", build=Silent, needs=Needs(tasks=frozenset({"action"})))
+    assert broken(ObjectiveContract, {"losses_are_finite_scalars_that_can_be_learned_from"}, spec=spec)
+
+
+class Counts:
+    def __init__(self, config, context):
+        self.n_items = context.n_items
+
+    def fit(self, train, context):
+        self.counts = np.bincount(train.item - 1, minlength=self.n_items).astype(float)
+
+    def scores(self, histories, times):
+        return np.tile(self.counts, (histories.n_rows, 1))
+
+
+def recommender(scores=None, fit=None):
+    class Broken(Counts):
+        pass
+
+    if scores is not None:
+        Broken.scores = scores
+    if fit is not None:
+        Broken.fit = fit
+    return RecommenderSpec(name="broken", config=Config, build=Broken, source="tests")
+
+
+def mean_history(self, histories, times):
+    with np.errstate(invalid="ignore"):
+        return np.add.reduceat(np.append(histories.item, 0.0), histories.offsets[:-1])[:, None] / histories.lengths[
+            :, None] * self.counts
+
+
+def sorts_in_place(self, train, context):
+    train.item.sort()
+    Counts.fit(self, train, context)
+
+
+RECOMMENDERS = {
+    "a column too many": (recommender(lambda self, h, t: np.tile(np.append(0, self.counts), (h.n_rows, 1))),
+                          "scores_are_finite_and_one_per_item"),
+    "NaN without history": (recommender(mean_history), "scores_are_finite_and_one_per_item"),
+    "all equal": (recommender(lambda self, h, t: np.zeros((h.n_rows, 30))), "scores_are_finite_and_one_per_item"),
+    "unseeded": (recommender(lambda self, h, t: np.random.default_rng().random((h.n_rows, 30))),
+                 "fitted_again_it_scores_the_same"),
+    "writes into what it is given": (recommender(fit=sorts_in_place), "it_changes_nothing_that_it_is_given"),
+    "rows see each other": (recommender(lambda self, h, t: self.counts + np.arange(h.n_rows)[:, None]),
+                            "rows_do_not_see_each_other"),
+    "item ids as numbers": (recommender(lambda self, h, t: np.tile(np.arange(30.0), (h.n_rows, 1))),
+                            "names_of_items_do_not_matter"),
+}
+
+
+@pytest.mark.parametrize("name", RECOMMENDERS)
+def test_recommenders(name):
+    spec, expected = RECOMMENDERS[name]
+    assert broken(RecommenderContract, {expected}, spec=spec)
+
+
+def test_a_sound_recommender_is_let_through():
+    assert broken(RecommenderContract, spec=recommender()) == set()
+
+
+calls = iter(range(10**6))
+
+
+def dataset(build, files=lambda config, context: []):
+    return DatasetSpec(name="broken", config=tiny_data.config, build=build, files=files, source="tests")
+
+
+DATASETS = {
+    "no log": (dataset(lambda config, context: {}), "the_log_is_whole"),
+    "empty": (dataset(lambda config, context: Log(np.array([], int), np.array([], int))), "the_log_is_whole"),
+    "ragged": (dataset(lambda config, context: replace(tiny_log(), timestamp=np.arange(3))), "the_log_is_whole"),
+    "NaN": (dataset(lambda config, context: replace(tiny_log(), actions={"like": tiny_log().user * np.nan})),
+            "the_log_is_whole"),
+    "unseeded": (dataset(lambda config, context: tiny_log(seed=next(calls))), "prepared_again_it_is_the_same"),
+    "a file that is not there": (dataset(lambda config, context: tiny_log(), lambda config, context: ["/nowhere"]),
+                                 "what_it_reads_are_its_files"),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_datasets(name):
+    spec, expected = DATASETS[name]
+    assert broken(DatasetContract, {expected}, spec=spec)
