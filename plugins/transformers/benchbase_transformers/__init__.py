@@ -15,13 +15,13 @@ SITES = frozenset({"prefix", "mask", "bias", "boost", "value", "weights", "state
 def build_sasrec(config: SASRecConfig, context: BuildContext) -> "Backbone":
     from .sasrec import SASRec  # torch arrives only when a run needs it
 
-    return SASRec(config, context.max_tokens)
+    return SASRec(config, context.window)
 
 
 def build_bert4rec(config: BERT4RecConfig, context: BuildContext) -> "Backbone":
     from .bert4rec import BERT4Rec
 
-    return BERT4Rec(config, context.max_tokens)
+    return BERT4Rec(config, context.window)
 
 
 @hookimpl
