@@ -6,6 +6,7 @@ One folder per epoch, written aside and renamed, so that a reader finds a whole 
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from torch import Tensor
 from .errors import RecordError
 
 VERSION = 1
+
+MANIFEST = "manifest.json"
+"""Names the other files with their checksums; it is written last."""
 
 
 @dataclass
@@ -36,27 +40,19 @@ class Checkpoint:
 
 
 def save(folder: Path, epoch: int, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint of an epoch and remove older ones. Errors: `RecordError` where it cannot be written."""
+    """Write the checkpoint of an epoch and remove all others. Errors: `RecordError` where it cannot be written."""
     target, part = folder / f"epoch-{epoch:06d}", folder / f".epoch-{epoch:06d}.{os.getpid()}"
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        for name, tensors in checkpoint.tensors.items():
-            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part / f"{name}.safetensors")
-        torch.save({"optimizer": checkpoint.optimizer, "generators": dict(checkpoint.generators)}, part / "state.pt")
-        manifest = {"version": VERSION, "tensors": sorted(checkpoint.tensors), "progress": checkpoint.progress}
-        (part / "progress.json").write_text(json.dumps(manifest))
-        for path in part.iterdir():
-            _sync(path)
+        _write(part, checkpoint)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
         _sync(folder)
-    except OSError as error:
+    except (OSError, SafetensorError, RuntimeError) as error:  # the last two are what a full disk is to libraries
         shutil.rmtree(part, ignore_errors=True)
         raise RecordError(f"{folder}: the checkpoint cannot be written: {error}. Expected room and permission. "
                           "Free some space and run again: it goes on from the last whole one.") from error
-    for path in _found(folder):
+    for path in (*_found(folder), *folder.glob(".epoch-*")):
         if path != target:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -66,18 +62,49 @@ def load(folder: Path, device: torch.device) -> Checkpoint | None:
     for path in reversed(_found(folder)):
         try:
             return _read(path, device)
-        except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return None
 
 
+def _write(part: Path, checkpoint: Checkpoint) -> None:
+    """Every file of a checkpoint, and the manifest, down to the disk."""
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, tensors in checkpoint.tensors.items():
+        save_file({key: _own(tensor) for key, tensor in tensors.items()}, part / f"{name}.safetensors")
+    torch.save({"optimizer": checkpoint.optimizer, "generators": dict(checkpoint.generators)}, part / "state.pt")
+    (part / "progress.json").write_text(json.dumps(checkpoint.progress))
+    manifest = {"version": VERSION, "files": {path.name: _checksum(path) for path in part.iterdir()}}
+    (part / MANIFEST).write_text(json.dumps(manifest))
+    for path in (*part.iterdir(), part):
+        _sync(path)
+
+
 def _read(path: Path, device: torch.device) -> Checkpoint:
-    manifest = json.loads((path / "progress.json").read_text())
+    manifest = json.loads((path / MANIFEST).read_text())
     if manifest["version"] != VERSION:
         raise ValueError("written by another version")
+    for name, checksum in manifest["files"].items():
+        if _checksum(path / name) != checksum:
+            raise ValueError(f"{name} is damaged")
     state = torch.load(path / "state.pt", weights_only=True, map_location="cpu")
-    tensors = {name: load_file(path / f"{name}.safetensors", device=str(device)) for name in manifest["tensors"]}
-    return Checkpoint(tensors, state["optimizer"], state["generators"], manifest["progress"])
+    tensors = {file.stem: load_file(file, device=str(device)) for file in path.glob("*.safetensors")}
+    progress = json.loads((path / "progress.json").read_text())
+    return Checkpoint(tensors, state["optimizer"], state["generators"], progress)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy on the CPU: states may share memory, which the file format refuses."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _found(folder: Path) -> list[Path]:

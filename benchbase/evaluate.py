@@ -17,12 +17,19 @@ from .assemble import Experiment
 from .data import TRAIN
 from .data.sequences import Rows, gather, score_rows
 from .errors import RunError
+from .nn import Objective
 
 ROWS = 256
-"""Rows scored at a time, at most: more do not stay in cache."""
+"""Rows encoded and scored at a time, at most: more do not stay in cache."""
 
 RANK_BYTES = 256 * 2**20
 """Memory for the score matrices of one chunk; larger catalogues get fewer rows."""
+
+BYTES_PER_SCORE = 32
+"""Held per row and item, at most: two matrices of eight-byte scores or terms, their sum, a copy for the top."""
+
+PAST_EVENTS = 2**20
+"""Earlier events held at a time, at most, while looking for targets seen before."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Seen:
-    """Items filtered from the ranking, ragged and without repeats: `item[i]` belongs to row `row[i]`, both (m,) int64."""
+    """Items filtered from the ranking, without repeats: `item[i]` belongs to row `row[i]`, both (m,) int64."""
 
     row: np.ndarray
     item: np.ndarray
@@ -78,33 +85,49 @@ def count(scores: Tensor, target: Tensor, seen: Seen, allowed: Tensor | None = N
         raise RunError("ranking: a score is not finite (NaN or infinite). Expected finite scores for every item.")
     column = (target - 1)[:, None]
     goal = scores.gather(1, column)
-    row = torch.from_numpy(seen.row).to(scores.device)
-    item = torch.from_numpy(seen.item - 1).to(scores.device)
-    higher, equal = scores > goal, scores == goal
+    row, item = (torch.from_numpy(each).to(scores.device) for each in (seen.row, seen.item - 1))
+    out, out_goal = scores[row, item], goal[row, 0]
+    higher, equal, counted = out > out_goal, out == out_goal, torch.ones_like(row)
     open_to = torch.full((len(scores),), scores.shape[1], device=scores.device)
     if allowed is not None:
+        open_to = allowed.sum(dim=-1).expand(len(scores))
         allowed = allowed.expand(scores.shape)
-        higher, equal = higher & allowed, equal & allowed
-        open_to = allowed.sum(dim=1)
-    zero = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+        inside = allowed[row, item]
+        higher, equal, counted = higher & inside, equal & inside, inside.to(row.dtype)
 
-    def among_seen(flags: Tensor) -> Tensor:
-        return zero.index_add(0, row, flags[row, item].to(torch.int64))
+    def less_seen(counts: Tensor, flags: Tensor) -> Tensor:
+        return counts.index_add(0, row, flags.to(counts.dtype), alpha=-1)
 
-    above = _true_per_row(higher) - among_seen(higher)
-    tied = _true_per_row(equal) - among_seen(equal) - 1
-    candidates = open_to - (zero.index_add(0, row, torch.ones_like(row)) if allowed is None else among_seen(allowed))
+    above, tied = _above_and_tied(scores, goal, allowed)
+    above, tied, candidates = less_seen(above, higher), less_seen(tied, equal) - 1, less_seen(open_to, counted)
     if allowed is not None:
         hit = allowed.gather(1, column).squeeze(1)
         above, tied = torch.where(hit, above, candidates), torch.where(hit, tied, 0)
     return Counts(above, tied, candidates, *_top(scores, row, item, allowed, top_k))
 
 
-def _true_per_row(flags: Tensor) -> Tensor:
-    """How many are True in each row; on the CPU by bytes, which is several times faster than a boolean sum."""
-    if flags.device.type != "cpu":
-        return flags.sum(dim=1)
-    return torch.from_numpy(np.fromiter(map(np.count_nonzero, flags.numpy()), np.int64, len(flags)))
+def _above_and_tied(scores: Tensor, goal: Tensor, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
+    """How many allowed scores of each row are higher than the goal (b, 1), and how many equal it, both (b) int64."""
+    if scores.device.type == "cpu":
+        return _rows_above_and_tied(scores.numpy(), goal.numpy(), None if allowed is None else allowed.numpy())
+    higher, equal = scores > goal, scores == goal
+    if allowed is not None:
+        higher, equal = higher & allowed, equal & allowed
+    return higher.sum(dim=1), equal.sum(dim=1)
+
+
+def _rows_above_and_tied(scores: np.ndarray, goal: np.ndarray, allowed: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """The same on the CPU, row by row: flags that stay in cache are counted several times faster than a matrix."""
+    flags = np.empty(scores.shape[1], bool)
+    found = np.empty((2, len(scores)), np.int64)
+    for row in range(len(scores)):
+        for kind, compare in enumerate((np.greater, np.equal)):
+            compare(scores[row], goal[row], out=flags)
+            if allowed is not None:
+                flags &= allowed[row]
+            found[kind, row] = np.count_nonzero(flags)
+    above, tied = torch.from_numpy(found)
+    return above, tied
 
 
 def _top(scores: Tensor, row: Tensor, item: Tensor, allowed: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
@@ -127,8 +150,8 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     judge = _Judge(experiment, part, top_k)
     torch.set_num_threads(experiment.suite.train.threads)
     with torch.inference_mode():
-        chunks = _model_scores(experiment, judge) if experiment.model is not None else _recommender_scores(experiment, judge)
-        for index, scores in chunks:
+        score = _recommender_scores if experiment.model is None else _model_scores
+        for index, scores in score(experiment, judge):
             judge.add(index, scores)
     return judge.ranking(time.perf_counter() - start)
 
@@ -154,9 +177,8 @@ class _Judge:
         self.top_scores = np.zeros((n, self.top_k), np.float32)
 
     def chunk_rows(self) -> int:
-        """Rows whose score matrices stay inside the memory budget: scores, two comparisons, a copy for the top."""
-        per_row = self.catalogue.n_items * (4 + 1 + 1 + 4)
-        return max(1, min(ROWS, RANK_BYTES // per_row))
+        """Rows whose score matrices stay inside the memory budget."""
+        return max(1, min(ROWS, RANK_BYTES // (self.catalogue.n_items * BYTES_PER_SCORE)))
 
     def _seen_rows(self, rows: Rows) -> tuple[np.ndarray, np.ndarray] | None:
         """Where the filtered items of each row lie, or None where nothing is filtered."""
@@ -176,14 +198,15 @@ class _Judge:
     def _target_is_seen(self, events: np.ndarray) -> np.ndarray:
         """Events whose target would be filtered, (n,) bool: they cannot be ranked."""
         out = np.zeros(len(events), bool)
-        for start in range(0, len(events), 8192):
-            chunk = slice(start, start + 8192)
-            rows = self.rows[chunk]
-            bounds = self._seen_rows(rows)
-            if bounds is not None:
-                past = gather(self.interactions, *bounds)
-                hits = past.item == self.interactions.item[events[chunk]][past.row]
-                out[start + past.row[hits]] = True
+        bounds = self._seen_rows(self.rows)
+        if bounds is None:
+            return out
+        first, stop = bounds
+        pieces = np.cumsum(stop - first) // PAST_EVENTS
+        for rows in np.split(np.arange(len(events)), np.flatnonzero(np.diff(pieces)) + 1):
+            past = gather(self.interactions, first[rows], stop[rows])
+            hits = past.item == self.interactions.item[events[rows]][past.row]
+            out[rows[past.row[hits]]] = True
         return out
 
     def _allowed(self, target: np.ndarray) -> Tensor | None:
@@ -212,7 +235,7 @@ class _Judge:
 
     def ranking(self, seconds: float) -> Ranking:
         catalogue, n = self.catalogue, len(self.events)
-        domain = np.full(n, -1, np.int16) if catalogue.domain is None else catalogue.domain[self.target].astype(np.int16)
+        domain = np.full(n, -1) if catalogue.domain is None else catalogue.domain[self.target]
         facts = {
             "evaluated": n,
             "left_out_target_seen": self.left_out,
@@ -221,7 +244,7 @@ class _Judge:
         }
         return Ranking(
             self.rows.user.astype(np.int32), (self.events - self.rows.first).astype(np.int32), self.above, self.tied,
-            self.candidates, domain, self.top_items, self.top_scores, facts, seconds,
+            self.candidates, domain.astype(np.int16), self.top_items, self.top_scores, facts, seconds,
         )
 
 
@@ -232,7 +255,9 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
     model.eval()
     vectors = model.scorer.vectors()
     rows = judge.chunk_rows()
-    for chunk in feed.score_batches(judge.events, ROWS):
+    # a score term makes its matrix for all rows that were encoded together
+    terms = any(type(o).score_term is not Objective.score_term for o in model.objectives.values())  # type: ignore[attr-defined]
+    for chunk in feed.score_batches(judge.events, rows if terms else ROWS):
         batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
         with autocast(experiment):
             encoded = model.encode(batch, "score")
@@ -261,7 +286,8 @@ def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple
         asked = judge.events[index] - (1 if last_known else 0)
         when = np.zeros(len(index), np.int64) if times is None else times[asked]
         scores = np.asarray(experiment.recommender.scores(histories, when))
-        yield index, torch.from_numpy(np.ascontiguousarray(scores))
+        kind = scores.dtype if scores.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        yield index, torch.from_numpy(np.array(scores, dtype=kind))  # a copy: theirs may be read-only, or their own
 
 
 def metric_values(ranking: Ranking, names: tuple[str, ...]) -> dict[str, float]:
