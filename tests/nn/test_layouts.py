@@ -9,6 +9,7 @@ from benchbase.nn import Kind, PrefixTokens
 from benchbase.nn.layouts import base_mask, causal_base, event_positions, layout_tokens, user_prefix, with_prefixes
 from benchbase.specs import LayoutConfig
 from benchbase.testing.build import make_model
+from benchbase.testing.checking import EVENT_COLUMNS
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise
 from benchbase.testing.world import tiny_batch
 
@@ -173,9 +174,7 @@ def test_candidates_scored_together_score_as_one_by_one(spec, kind):
     for state in ("after", "before"):
         for event in (4, 5, 6):  # the candidates of row 0
             kept = [0, 1, 2, 3, event]
-            cut = {name: getattr(batch, name)[:1, kept] for name in (
-                "items", "timestamps", "query_times", "domains", "actions", "features", "hide_item", "hide_action",
-                "candidate")}
+            cut = {name: getattr(batch, name)[:1, kept] for name in EVENT_COLUMNS}
             alone = encode(model, replace(batch, users=batch.users[:1], lengths=torch.tensor([5]), **cut)).states
             one, other = getattr(alone, state)[0, 4], getattr(together, state)[0, event]
             torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
