@@ -28,6 +28,7 @@ class Context:
         self.normaliser = normaliser
         self.tokens: Tokens | None = None
         self.base_mask: Tensor | None = None
+        self.full_mask: Tensor | None = None
         self.causal = False
         self.groups: Tensor | None = None
         self.sites: Sites = Sites(())
@@ -61,7 +62,11 @@ class PartContext:
     def base_mask(self) -> Tensor:
         """The core's mask (1 or B, 1, 1 or S, S) bool, True = may attend: causal or full, valid keys."""
         shared = self._shared
-        return causal_base(self.tokens) if shared.base_mask is None else shared.base_mask
+        if shared.base_mask is not None:
+            return shared.base_mask
+        if shared.full_mask is None:  # attention runs as the plain triangle; made once for all who ask
+            shared.full_mask = causal_base(self.tokens)
+        return shared.full_mask
 
     @property
     def n_layers(self) -> int:

@@ -80,7 +80,7 @@ class SequenceModel(nn.Module):
         shared.tokens, readers = self._tokens(shared, batch)
         shared.base_mask = base_mask(shared.tokens, batch, self.traits.causal, readers)
         shared.groups = None if groups is None else groups(shared.tokens)
-        h = self.backbone(PartContext(shared, self.generators["backbone"]))
+        h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
         wide = shared.sites.readout(h)
         after = wide if self.readout is None else self.readout(wide)
         states = event_states(after, shared.tokens, batch, self.layout.kind, self.traits.masked)

@@ -99,6 +99,13 @@ def test_a_trace_that_no_spec_declares_is_refused_with_what_is_declared():
                                 "Expected one of ['there']. Add it to `publishes`.")
 
 
+def test_a_backbone_that_publishes_is_named():
+    model = make_model(tiny_causal)
+    model.backbone.forward = lambda ctx: ctx.publish("trace", ctx.tokens.x)
+    with pytest.raises(PluginError, match=r"^backbone: publishes trace 'trace'"):
+        model.encode(tiny_batch()[0], "train")
+
+
 def test_scratch_lives_for_one_pass_and_parts_have_their_own():
     seen = []
 
@@ -243,11 +250,13 @@ def test_no_event_in_any_row_gives_no_state(spec):
         assert states.after.shape == (2, 0, 8)
 
 
-def test_the_own_base_mask_is_there_for_modifiers_to_read():
+def test_the_own_base_mask_is_there_for_modifiers_to_read_and_made_once():
     seen = {}
 
     def mask(self, ctx, layer):
-        seen[ctx.tokens.x.shape[1]] = ctx.base_mask
+        given = ctx.base_mask
+        assert layer == 0 or given is seen[ctx.tokens.x.shape[1]]
+        seen[ctx.tokens.x.shape[1]] = given
 
     batch, _ = batch_of(tiny_causal)
     make_model(tiny_causal, modifiers=[modifier(mask=mask)]).double().encode(batch, "score")
