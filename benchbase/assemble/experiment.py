@@ -59,7 +59,7 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
     if configuration.combiner is not None:
         config = configuration.combiner.config
         assert isinstance(config, CombinerConfig)
-        experiment.combiner = _combiner(configuration, registry, context, seed)
+        experiment.combiner = _combiner(configuration, registry, context, seed).to(device)
         experiment.balance = config.balance
     return experiment
 

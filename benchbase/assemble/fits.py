@@ -21,11 +21,30 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         refuse("protocol.candidates", "the data set has no domains", "candidates: catalogue")
     if configuration.recommender is None:
         _Fit(configuration, suite, registry).check(interactions, catalogue)
+    else:
+        part = configuration.recommender
+        needs = registry.get("recommender", part.name).resolve("needs", part.config)
+        _task_and_data(part, needs, suite, catalogue)
 
 
 def refuse(where: str, what: str, expected: str) -> NoReturn:
     """Raise the refusal of a pair, in the form of every message."""
     raise Refusal(f"{where}: {what}. Expected {expected}.")
+
+
+def _task_and_data(part: Part, needs: Needs, suite: Suite, catalogue: Catalogue) -> None:
+    """Refuse a part whose tasks or data are not at hand."""
+    tasks = suite.protocol.tasks
+    if needs.tasks is not None and not needs.tasks & set(tasks):
+        refuse(part.name, f"it does not fit tasks {', '.join(tasks)}", _one_of(needs.tasks))
+    missing = [name for name, needed, there in (
+        ("timestamps", needs.time, catalogue.has_time),
+        ("domains", needs.domains, catalogue.domain is not None),
+        ("categories", needs.categories, bool(catalogue.categories)),
+        *((f"item feature {name}", True, name in catalogue.columns) for name in sorted(needs.features)),
+    ) if needed and not there]
+    if missing:
+        refuse(part.name, f"the data set has no {', no '.join(missing)}", "a data set that has")
 
 
 class _Fit:
@@ -95,7 +114,6 @@ class _Fit:
             (needs.layouts, {self.layout}, f"layout {self.layout}"),
             (needs.attention, {self.attention}, f"the {self.attention} attention of {self.backbone.name}"),
             (needs.training, {self.training}, f"{self.training} training of {self.backbone.name}"),
-            (needs.tasks, set(self.suite.protocol.tasks), f"tasks {', '.join(self.suite.protocol.tasks)}"),
         )
         for wanted, met, name in pairs:
             if wanted is not None and not wanted & met:
@@ -105,19 +123,9 @@ class _Fit:
             refuse(f"{part.name} + {self.backbone.name}", f"{part.name} does not fit a {kind} backbone",
                    "a causal one" if needs.causal else "a bidirectional one")
         if needs.groups and self.attention != "softmax":
-            refuse(f"{part.name} + {self.backbone.name}", f"attention mass is not defined for {self.attention} attention",
-                   "a backbone with softmax attention")
-        self._data_needs(part, needs, catalogue)
-
-    def _data_needs(self, part: Part, needs: Needs, catalogue: Catalogue) -> None:
-        missing = [name for name, needed, there in (
-            ("timestamps", needs.time, catalogue.has_time),
-            ("domains", needs.domains, catalogue.domain is not None),
-            ("categories", needs.categories, bool(catalogue.categories)),
-            *((f"item feature {name}", True, name in catalogue.columns) for name in sorted(needs.features)),
-        ) if needed and not there]
-        if missing:
-            refuse(part.name, f"the data set has no {', no '.join(missing)}", "a data set that has")
+            refuse(f"{part.name} + {self.backbone.name}",
+                   f"attention mass is not defined for {self.attention} attention", "a backbone with softmax attention")
+        _task_and_data(part, needs, self.suite, catalogue)
 
     def _modifier(self, part: Part) -> None:
         spec = self.spec_of(part)
@@ -144,10 +152,15 @@ class _Fit:
         if not isinstance(config, CombinerConfig):
             refuse(part.name, "its parameters lack `balance`", "a config that is a CombinerConfig")
         objectives = {objective.name for objective in self.configuration.objectives}
+        expected = f"objective.term out of {', '.join(sorted(objectives))}"
         for loss in config.balance:
-            if loss.partition(".")[0] not in objectives:
-                refuse(part.name, f"balance names {loss}, whose objective is not in the configuration",
-                       f"objective.term out of {', '.join(sorted(objectives))}")
+            name, _, term = loss.partition(".")
+            if name not in objectives:
+                refuse(part.name, f"balance names {loss}, whose objective is not in the configuration", expected)
+            if not term:
+                refuse(part.name, f"balance names {loss}, an objective without its term", expected)
+        if len(set(config.balance)) == 1:
+            refuse(part.name, f"balance names {config.balance[0]} twice", "two different losses")
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -64,7 +64,9 @@ class _Builder:
         items = self._seeded("core", "items", lambda: ItemEmbedding(context.n_items, width, hidden=traits.masked))
         n_actions = len(context.action_names)
         actions = self._seeded("core", "actions", lambda: ActionEmbedding(n_actions, width)) if n_actions else None
-        users = self._seeded("core", "users", lambda: UserEmbedding(context.n_users, width)) if layout.user_token else None
+        users = None
+        if layout.user_token:
+            users = self._seeded("core", "users", lambda: UserEmbedding(context.n_users, width))
         scorer = self._seeded("core", "scorer", lambda: Scorer(self.configuration.scorer, items))
         readout = None
         if context.state_width != width:
@@ -89,7 +91,8 @@ class _Builder:
         assert backbone is not None
         spec = self.registry.get("backbone", backbone.name)
         pointwise = spec.resolve("attention", backbone.config) == "pointwise"
-        specs = {part.name: (self.registry.get("modifier", part.name), part.config) for part in self.configuration.modifiers}
+        modifiers = self.configuration.modifiers
+        specs = {part.name: (self.registry.get("modifier", part.name), part.config) for part in modifiers}
         return Traits(
             causal=bool(spec.resolve("causal", backbone.config)),
             masked=spec.resolve("training", backbone.config) == "masked",

@@ -1,0 +1,304 @@
+"""The loop: epochs of steps, evaluations of the valid part, checkpoints; a run can end and go on between any two."""
+
+import ctypes
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import checkpoint, evaluate
+from ..assemble import Experiment
+from ..data.batches import TrainBatch
+from ..data.draws import derive_seed
+from ..data.sequences import train_events
+from ..errors import RunError
+from ..memory import peak_memory, reset_peak
+from ..nn import CombinerParameters, SequenceModel
+from .losses import Losses, LossMaker, Means
+from .optimizer import make_optimizer, tag_parameters
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known after an evaluation: the selection metric now and at its best, and seconds spent so far.
+
+    `metric` and `best` are None where no valid event can be ranked.
+    """
+
+    epoch: int
+    epochs: int
+    metric_name: str
+    metric: float | None
+    best: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How training went; the experiment is left with its best parameters.
+
+    `curve`: (epoch, name, value); `stopped`: plateau | epochs | fitted; `seconds` over all sittings;
+    `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences.
+    """
+
+    curve: list[tuple[int, str, float]]
+    epochs: int
+    best_epoch: int
+    under_trained: bool
+    stopped: str
+    seconds: float
+    peak_memory: int
+    parameters: int
+    route: tuple[str, ...]
+    tokens_per_sequence: float
+    device: str
+
+
+@dataclass
+class State:
+    """Where training stands, as plain JSON; with tensors and generators it is all that a later sitting needs.
+
+    `evaluated` and `best_epoch`: the last epoch that was evaluated, and the best one; `waited`: evaluations since.
+    """
+
+    epoch: int = 0
+    evaluated: int = 0
+    best_epoch: int = 0
+    best: float | None = None
+    waited: int = 0
+    curve: list[tuple[int, str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    tokens: int = 0
+    sequences: int = 0
+    routes: list[str] = field(default_factory=list)
+
+
+def fit(experiment: Experiment, folder: Path | None = None, report: Callable[[Progress], None] | None = None) -> Fit:
+    """Train to the plateau of the valid part, going on from a checkpoint in `folder` if there is one.
+
+    `report` is called after each evaluation.
+    Errors: `RunError` (`diverged` where a loss or a parameter is not finite, `timeout` past `train.minutes`).
+    """
+    torch.set_num_threads(experiment.suite.train.threads)
+    reset_peak()
+    if experiment.model is None:
+        return _fit_recommender(experiment)
+    return _Trainer(experiment, experiment.model, folder, report or (lambda progress: None)).fit()
+
+
+def _fit_recommender(experiment: Experiment) -> Fit:
+    start = time.perf_counter()
+    data = experiment.data
+    experiment.recommender.fit(train_events(data.prepared.interactions, data.split), experiment.context)
+    seconds = time.perf_counter() - start
+    return Fit([], 0, 0, False, "fitted", seconds, peak_memory(), 0, (), 0.0, "cpu")
+
+
+class _Trainer:
+    def __init__(self, experiment: Experiment, model: SequenceModel, folder: Path | None,
+                 report: Callable[[Progress], None]):
+        self.experiment, self.model, self.folder, self.report = experiment, model, folder, report
+        self.train, self.metric = experiment.suite.train, experiment.suite.protocol.metrics[0]
+        self.loss = LossMaker(experiment, model)
+        tagged = tag_parameters(model)
+        own = [t.parameter for t in tagged if t.tag == "objective"]
+        self.groups = [group for group in ([t.parameter for t in tagged if t.tag != "objective"], own) if group]
+        self.parameters = CombinerParameters(
+            all=[t.parameter for t in tagged], shared=[t.parameter for t in tagged if t.tag == "encoder"]
+        )
+        self.optimizer = make_optimizer(self.groups, experiment)
+        for objective in self.loss.objectives.values():
+            objective.bind(tagged)
+        torch.manual_seed(derive_seed(experiment.seed, "torch"))
+        self.state, self.best_state = State(), dict[str, Tensor]()
+        self.start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.state.seconds + time.perf_counter() - self.start
+
+    def fit(self) -> Fit:
+        self._resume()
+        state = self.state
+        while not self._plateau() and state.epoch < self.train.epochs:
+            state.epoch += 1
+            self._run_epoch()
+            if state.epoch % self.train.eval_every == 0 or state.epoch == self.train.epochs:
+                self._evaluate()
+            self._save()
+            trim_heap()
+        if self.best_state:
+            self.model.load_state_dict(self.best_state)
+        return Fit(
+            state.curve, state.epoch, state.best_epoch, state.best_epoch == state.evaluated,
+            "plateau" if self._plateau() else "epochs", self.seconds, peak_memory(),
+            sum(p.numel() for p in self.model.parameters()), tuple(state.routes),
+            state.tokens / max(state.sequences, 1), self.experiment.device.type,
+        )
+
+    def _plateau(self) -> bool:
+        return 0 < self.train.patience <= self.state.waited
+
+    def _run_epoch(self) -> None:
+        self.model.train()
+        feed = self.experiment.feed
+        assert feed is not None
+        means = Means()
+        for groups in feed.train_batches(self.state.epoch, self.train.batch, self.train.buckets):
+            self._step([self._moved(group) for group in groups], means)
+            if self.train.minutes is not None and self.seconds > 60 * self.train.minutes:
+                raise RunError(f"training: over {self.train.minutes} minutes in epoch {self.state.epoch}. "
+                               "Expected an end before train.minutes. Allow more, or fewer epochs.", "timeout")
+        self._check_parameters()
+        self.state.curve += [(self.state.epoch, f"train.{name}", value) for name, value in means.result().items()]
+        for name, objective in self.loss.objectives.items():
+            objective.epoch_ended(means.of(name))
+
+    def _moved(self, group: TrainBatch) -> TrainBatch:
+        """A group on the device, its targets weighted by every objective."""
+        device = self.experiment.device
+        batch = group.batch.to(device)
+        targets = self.loss.weighted(batch, group.targets.to(device))
+        drawn = {name: replace(given.to(device), weights=targets.weights) for name, given in group.negatives.items()}
+        return TrainBatch(batch, targets, drawn)
+
+    def _step(self, groups: list[TrainBatch], means: Means) -> None:
+        """One update from the groups of a batch; each counts by its share of the weights."""
+        weights = torch.stack([group.targets.weights.sum() for group in groups]).tolist()
+        whole = [(group, weight) for group, weight in zip(groups, weights, strict=True) if weight != 0]
+        total = sum(weights)
+        if not whole or total == 0:
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.experiment.combiner is None:
+            self._descend(whole, total, means)
+        else:
+            means.add(self._combine(whole, total, means), total)
+        self._clip()
+        self.optimizer.step()
+
+    def _losses(self, group: TrainBatch, weight: float, means: Means) -> Losses:
+        losses = self.loss(group)
+        means.add(losses, weight)
+        if self.state.epoch == 1:  # later epochs read the same sequences
+            self.state.tokens += self.loss.tokens()
+            self.state.sequences += group.batch.n_rows
+        self.state.routes = sorted({*self.state.routes, *self.loss.routes})
+        return losses
+
+    def _descend(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> None:
+        """The gradient of the weighted sum, group by group, so that one group's graph is held at a time."""
+        spent = []
+        for group, weight in groups:
+            loss = self.loss.total(self._losses(group, weight, means)) * (weight / total)
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+            spent.append(loss.detach())
+        self._check(torch.stack(spent).sum())
+
+    def _combine(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> dict[str, float]:
+        """Let the combiner fill the gradients from the two losses it balances; its weights, for the log."""
+        combiner, balance = self.experiment.combiner, self.experiment.balance
+        assert combiner is not None and balance is not None
+        gathered: Losses = {}
+        for group, weight in groups:
+            for name, value in self._losses(group, weight, means).items():
+                share = value * (weight / total)
+                gathered[name] = gathered[name] + share if name in gathered else share
+        for name in balance:
+            if name not in gathered:
+                raise RunError(f"combiner: balance names {name}, which no objective returns. "
+                               f"Expected two out of {', '.join(sorted(gathered))}.")
+        weighted = self.loss.weigh(gathered)
+        other = weighted.pop(balance[1])
+        main = torch.stack(list(weighted.values())).sum()
+        self._check(main.detach() + other.detach())
+        used = combiner.combine({balance[0]: main, balance[1]: other}, self.parameters)
+        return {f"combiner.{name}": float(value) for name, value in used.items()}
+
+    def _check(self, loss: Tensor) -> None:
+        if not math.isfinite(value := float(loss)):
+            raise RunError(f"training: the loss is {value} in epoch {self.state.epoch}. Expected a finite number. "
+                           "Lower train.lr, or set train.clip.", "diverged")
+
+    def _check_parameters(self) -> None:
+        """The last step's gradients show in no loss: look at what they left."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters.all):
+            raise RunError(f"training: a parameter is not finite after epoch {self.state.epoch}. Expected finite "
+                           "numbers. Lower train.lr, or set train.clip.", "diverged")
+
+    def _clip(self) -> None:
+        if self.train.clip is not None:
+            for group in self.groups:
+                nn.utils.clip_grad_norm_(group, self.train.clip)
+
+    def _evaluate(self) -> None:
+        """Rank the valid part; keep the parameters where they are the best so far.
+
+        Where no valid event can be ranked nothing can be selected: the last parameters are the best known.
+        """
+        state, value = self.state, None
+        state.evaluated = state.epoch
+        ranking = evaluate.rank(self.experiment, "valid") if len(self.experiment.data.split.valid_events) else None
+        if ranking is None or not len(ranking.user):
+            state.best_epoch = state.epoch
+        else:
+            values = evaluate.metric_values(ranking, self.experiment.suite.protocol.metrics)
+            state.curve += [(state.epoch, f"valid.{name}", each) for name, each in values.items()]
+            value = values[self.metric]
+            self._select(value)
+        self.report(Progress(state.epoch, self.train.epochs, self.metric, value, state.best, self.seconds))
+
+    def _select(self, value: float) -> None:
+        state = self.state
+        state.waited += 1
+        if state.best is None or value > state.best:
+            state.best, state.best_epoch, state.waited = value, state.epoch, 0
+            self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        tensors = {"model": self.model.state_dict(), "best": self.best_state}
+        if self.experiment.combiner is not None:
+            tensors["combiner"] = self.experiment.combiner.state_dict()
+        progress = asdict(self.state) | {"seconds": self.seconds}
+        state = checkpoint.Checkpoint(tensors, self.optimizer.state_dict(), self._generator_states(), progress)
+        checkpoint.save(self.folder, self.state.epoch, state)
+
+    def _generator_states(self) -> dict[str, Tensor]:
+        states = {f"part.{name}": generator.get_state() for name, generator in self.model.generators.items()}
+        states["cpu"] = torch.get_rng_state()
+        if self.experiment.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.experiment.device)
+        return states
+
+    def _resume(self) -> None:
+        found = checkpoint.load(self.folder, self.experiment.device) if self.folder is not None else None
+        if found is None:
+            return
+        self.model.load_state_dict(found.tensors["model"])
+        self.best_state = dict(found.tensors["best"])
+        if self.experiment.combiner is not None:
+            self.experiment.combiner.load_state_dict(found.tensors["combiner"])
+        self.optimizer.load_state_dict(dict(found.optimizer))
+        for name, generator in self.model.generators.items():
+            generator.set_state(found.generators[f"part.{name}"])
+        torch.set_rng_state(found.generators["cpu"])
+        if self.experiment.device.type == "cuda":
+            torch.cuda.set_rng_state(found.generators["cuda"], self.experiment.device)
+        self.state = State(**found.progress)
+        self.state.curve = [(epoch, name, value) for epoch, name, value in self.state.curve]
+
+
+def trim_heap() -> None:
+    """Give freed memory back to the system: ever-changing shapes fragment the heap of glibc."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
