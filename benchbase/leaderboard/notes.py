@@ -77,7 +77,7 @@ def flags(entry: Entry) -> Iterator[str]:
     if len(entry.good) < len(entry.runs):
         yield f"{len(entry.good)} of {len(entry.runs)} seeds"
     if entry.deterministic:
-        yield "no seed"
+        yield "deterministic"
 
 
 def reasons(entry: Entry) -> Iterator[str]:
@@ -143,7 +143,7 @@ def of_folder(folder: Folder) -> Iterator[str]:
     if not folder.guards:
         yield "guards: false: this suite leaves out the installed guard recommenders"
     if alone := sorted({entry.label for entry in folder.entries if entry.deterministic}):
-        yield f"{', '.join(alone)}: without random draws, so one run stands for every seed"
+        yield f"{', '.join(alone)}: deterministic, so one run stands for every seed"
     if any(under_trained(entry) for entry in folder.entries):
         yield "under-trained: best in its last epoch, so longer training may help; never shown as best"
     cores = {record.facts["environment"].get("sources", {}).get("core") for record in folder.records}
