@@ -70,8 +70,7 @@ class _Builder:
         scorer = self._seeded("core", "scorer", lambda: Scorer(self.configuration.scorer, items))
         readout = None
         if context.state_width != width:
-            readout = self._seeded("core", "readout", lambda: nn.Linear(context.state_width, width))
-            init_linear(readout)
+            readout = self._seeded("core", "readout", lambda: _linear(context.state_width, width))
         names = ["backbone", *(f"modifier.{name}" for name in modifiers)]
         return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
                              modifiers, objectives, compressor, actions, users, readout)
@@ -118,3 +117,9 @@ class _Builder:
 
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(derive_seed(self.seed, "generator", name))
+
+
+def _linear(width: int, out: int) -> nn.Linear:
+    layer = nn.Linear(width, out)
+    init_linear(layer)
+    return layer
