@@ -16,9 +16,11 @@ def user_values(events: Mapping[str, NDArray[Any]], metric: str) -> tuple[NDArra
 
 
 def means(events: Mapping[str, NDArray[Any]], metrics: Iterable[str], prefix: str = "") -> dict[str, float]:
-    """Every ranking metric: the mean over users."""
-    return {prefix + name: float(user_values(events, name)[1].mean())
-            for name in metrics if name not in ACTION_METRICS}
+    """Every ranking metric: the mean over users, nan where there are none."""
+    ranking = [name for name in metrics if name not in ACTION_METRICS]
+    if not len(events["user"]):
+        return {prefix + name: float("nan") for name in ranking}
+    return {prefix + name: float(user_values(events, name)[1].mean()) for name in ranking}
 
 
 def largest_cutoff(metrics: Iterable[str]) -> int:
