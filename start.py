@@ -206,8 +206,9 @@ def only_install(arguments: list[str]) -> int:
 
 def quickstart(arguments: list[str]) -> int:
     """Run the quickstart suite; `benchbase run` prints the leaderboard."""
-    folder = install()
-    return subprocess.run([folder / BIN / "benchbase", "run", SUITE, *arguments], cwd=ROOT).returncode
+    command = install() / BIN / "benchbase"
+    say(f"{command.relative_to(ROOT)} run {' '.join([SUITE, *arguments])}")
+    return subprocess.run([command, "run", SUITE, *arguments], cwd=ROOT).returncode
 
 
 def check(arguments: list[str]) -> int:
