@@ -192,8 +192,8 @@ class _Judge:
             return Seen(np.zeros(0, np.int64), np.zeros(0, np.int64))
         events = gather(self.interactions, *bounds)
         size = self.catalogue.n_items + 1
-        row, item = np.divmod(np.unique(events.row * size + events.item), size)
-        return Seen(row, item)
+        pairs = np.sort(events.row * size + events.item)
+        return Seen(*np.divmod(pairs[np.diff(pairs, prepend=-1) != 0], size))
 
     def _target_is_seen(self, events: np.ndarray) -> np.ndarray:
         """Events whose target would be filtered, (n,) bool: they cannot be ranked."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -99,6 +99,7 @@ def test_an_avoided_item_is_never_drawn_and_the_others_keep_their_odds(law, avoi
         assert chisquare(drawn[odds > 0], wanted[odds > 0]).pvalue > LEAST_P
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6).filter(any), st.data())
 def test_whatever_the_counts_only_possible_items_come(counts, data):
     law = PopularityLaw(np.array([0, *counts]))
@@ -122,6 +123,7 @@ def test_draws_do_not_depend_on_what_is_drawn_beside_them():
     assert np.array_equal(draw_items(law, key, 3, avoid), together[:, :3])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=10), st.floats(0.001, 0.999), st.integers(0, 2**32))
 def test_every_row_hides_an_event_and_only_events(lengths, rate, seed):
     lengths = np.array(lengths)

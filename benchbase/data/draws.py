@@ -77,7 +77,7 @@ class PopularityLaw:
         event = (u * (total - skip)).astype(np.int64)  # one of the events that are left
         if avoid is not None:
             event += np.where(event >= self.up_to[avoid - 1], skip, 0)
-        return np.searchsorted(self.up_to, event, side="right")
+        return np.asarray(np.searchsorted(self.up_to, event, side="right"))
 
 
 def draw_items(law: Law, key: np.ndarray, count: int, avoid: np.ndarray | None = None) -> np.ndarray:

@@ -56,7 +56,7 @@ class Rows:
 def train_lengths(interactions: Interactions, split: Split) -> np.ndarray:
     """How many train-part events each user has, (n_users,) int64; they are the user's oldest."""
     total = np.concatenate([[0], np.cumsum(split.part == TRAIN)])
-    return total[interactions.offsets[1:]] - total[interactions.offsets[:-1]]
+    return np.asarray(total[interactions.offsets[1:]] - total[interactions.offsets[:-1]])
 
 
 def train_rows(interactions: Interactions, split: Split, window: int, masked: bool) -> Rows:
