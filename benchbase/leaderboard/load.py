@@ -104,7 +104,8 @@ def load_folder(folder: str | Path) -> Folder:
     if not found and plan is None:
         raise RecordError(f"{path}: no records in it. Expected a folder that `benchbase run` or `benchbase report "
                           "--publish` wrote.")
-    damaged = {run_id: str(each) for run_id, each in found.items() if isinstance(each, RecordError)}
+    damaged = {run_id: str(each).replace(f"{place}/", "") for run_id, each in found.items()
+               if isinstance(each, RecordError)}
     records = {run_id: each for run_id, each in found.items() if isinstance(each, Record)}
     runs = list(_planned(plan, records, damaged) if plan else _found(path, records))
     _check_one_protocol(path, runs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..metrics import parse
 from ..runner.records import Record
+from ..runner.state import count
 from .load import Entry, Folder
 
 TIES = 0.01
@@ -153,4 +154,4 @@ def of_folder(folder: Folder) -> Iterator[str]:
         yield f"record {run_id} is left out: {problem}"
     if folder.extra:
         some = ", ".join(folder.extra[:3]) + (", ..." if len(folder.extra) > 3 else "")
-        yield f"{len(folder.extra)} records of configurations that the suite no longer asks for are left out ({some})"
+        yield f"left out, since the suite no longer asks for them: {count(len(folder.extra), 'record')} ({some})"

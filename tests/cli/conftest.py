@@ -88,9 +88,12 @@ def start(installed: Path) -> Start:
     def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
         path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")]))
         return subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "benchbase.cli", *map(str, arguments)], text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, **options,
+            [sys.executable, "-W", "error", "-m", "benchbase.cli", *map(str, arguments)],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            **options,
         )
 
     return start

@@ -19,14 +19,19 @@ STABLE = ("events.parquet", "topk.parquet", "curve.parquet")
 
 def files(out: Path) -> dict[str, bytes]:
     """What must not depend on how runs were started, stopped and shared."""
-    return {f"{path.parent.name}/{path.name}": path.read_bytes()
-            for path in sorted((out / "runs").glob("*/*")) if path.name in STABLE}
+    return {
+        f"{path.parent.name}/{path.name}": path.read_bytes()
+        for path in sorted((out / "runs").glob("*/*"))
+        if path.name in STABLE
+    }
 
 
 def metrics(out: Path) -> dict[str, str]:
     """The metrics of every record, as they are written."""
-    return {path.parent.name: json.dumps(json.loads(path.read_text())["metrics"])
-            for path in sorted((out / "runs").glob("*/record.json"))}
+    return {
+        path.parent.name: json.dumps(json.loads(path.read_text())["metrics"])
+        for path in sorted((out / "runs").glob("*/record.json"))
+    }
 
 
 def wait_for(what: Callable[[], Any], process: "subprocess.Popen[str]") -> None:

@@ -42,10 +42,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def facts() -> dict[str, Any]:
     """The facts of a record that is ok."""
     return {
-        "run_id": "0123456789ab", "code": "c0de", "status": "ok", "reason": "", "suite": "tiny", "seed": 1,
-        "configuration": {"label": "a", "ablate": False}, "protocol": {"metrics": ["ndcg@5"]}, "train": {},
-        "data": {"dataset": "d", "hash": "h", "n_users": 4}, "environment": {"sources": {"core": "x"}},
-        "metrics": {"ndcg@5": 0.5}, "cost": {"train_seconds": 1.0}, "training": {}, "evaluation": {},
+        "run_id": "0123456789ab",
+        "code": "c0de",
+        "status": "ok",
+        "reason": "",
+        "suite": "tiny",
+        "seed": 1,
+        "configuration": {"label": "a", "ablate": False},
+        "protocol": {"metrics": ["ndcg@5"]},
+        "train": {},
+        "data": {"dataset": "d", "hash": "h", "n_users": 4},
+        "environment": {"sources": {"core": "x"}},
+        "metrics": {"ndcg@5": 0.5},
+        "cost": {"train_seconds": 1.0},
+        "training": {},
+        "evaluation": {},
         "route": ["fused"],
     }
 
@@ -55,9 +66,19 @@ def tables() -> dict[str, Any]:
     """The tables of a record of four events."""
     four = np.arange(4, dtype=np.int32)
     return {
-        "events.parquet": {"user": four, "event": four + 5, "above": four, "tied": four * 0,
-                           "candidates": four + 10, "domain": np.full(4, -1, np.int16)},
-        "topk.parquet": {"user": four, "event": four + 5, "items": [[1, 2], [3], [], [4, 5]],
-                         "scores": [[0.5, 0.25], [1.0], [], [2.0, 1.0]]},
+        "events.parquet": {
+            "user": four,
+            "event": four + 5,
+            "above": four,
+            "tied": four * 0,
+            "candidates": four + 10,
+            "domain": np.full(4, -1, np.int16),
+        },
+        "topk.parquet": {
+            "user": four,
+            "event": four + 5,
+            "items": [[1, 2], [3], [], [4, 5]],
+            "scores": [[0.5, 0.25], [1.0], [], [2.0, 1.0]],
+        },
         "curve.parquet": {"epoch": [1, 1, 2], "name": ["train.x", "valid.y", "train.x"], "value": [0.5, 0.25, 0.125]},
     }

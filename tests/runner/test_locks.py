@@ -26,8 +26,10 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    script = ("import sys, time\nfrom pathlib import Path\nfrom benchbase.runner.locks import held\n"
-              "with held(Path(sys.argv[1])) as ours:\n    print(ours, flush=True)\n    time.sleep(600)\n")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom benchbase.runner.locks import held\n"
+        "with held(Path(sys.argv[1])) as ours:\n    print(ours, flush=True)\n    time.sleep(600)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "True"

@@ -26,10 +26,17 @@ class Constant:
         return np.zeros((histories.n_rows, self.n_items))
 
 
-constant = RecommenderSpec(name="constant", config=Config, build=lambda config, context: Constant(), source="tests",
-                           guard=True)
-needs_pointwise = ModifierSpec(name="needs_pointwise", config=Config, build=lambda config, context: None,
-                               source="tests", sites={"bias"}, needs=Needs(attention=frozenset({"pointwise"})))
+constant = RecommenderSpec(
+    name="constant", config=Config, build=lambda config, context: Constant(), source="tests", guard=True
+)
+needs_pointwise = ModifierSpec(
+    name="needs_pointwise",
+    config=Config,
+    build=lambda config, context: None,
+    source="tests",
+    sites={"bias"},
+    needs=Needs(attention=frozenset({"pointwise"})),
+)
 timeless = replace(tiny_data, name="timeless", build=lambda config, context: replace(tiny_log(), timestamp=None))
 
 
@@ -51,8 +58,9 @@ def cells(plan: Plan) -> list[tuple[str, str, int, str]]:
 
 def test_every_configuration_on_every_data_set_with_every_seed(suite: dict[str, Any], registry: Registry) -> None:
     plan = plan_suite(suite, registry)
-    assert cells(plan) == [(label, "tiny_data", seed, "run")
-                           for label in ("tiny_causal", "tiny_bidirectional") for seed in (1, 2)]
+    assert cells(plan) == [
+        (label, "tiny_data", seed, "run") for label in ("tiny_causal", "tiny_bidirectional") for seed in (1, 2)
+    ]
     ours = load_suite(suite, registry)
     for cell in plan.cells:
         assert cell.run_id == run_id(cell.configuration, ours, plan.data["tiny_data"].hash, cell.seed)
@@ -66,8 +74,12 @@ def test_a_recommender_runs_once(suite: dict[str, Any], rich: Registry) -> None:
 
 
 def test_what_does_not_fit_is_skipped_with_the_reason(suite: dict[str, Any], rich: Registry) -> None:
-    suite = {**suite, "guards": False, "grid": {"modifiers": [[], ["needs_pointwise"]]},
-             "base": {**suite["base"], "backbone": "tiny_causal"}}
+    suite = {
+        **suite,
+        "guards": False,
+        "grid": {"modifiers": [[], ["needs_pointwise"]]},
+        "base": {**suite["base"], "backbone": "tiny_causal"},
+    }
     plan = plan_suite(suite, rich)
     skipped = [cell for cell in plan.cells if cell.action == "skip"]
     assert [cell.label for cell in skipped] == ["needs_pointwise"] * 2
@@ -90,7 +102,9 @@ def test_only_selects_cells_and_leaves_the_plan_whole(suite: dict[str, Any], reg
 
 
 def test_a_selector_that_selects_nothing(suite: dict[str, Any], registry: Registry) -> None:
-    with pytest.raises(BenchbaseError, match=r"--only seed=9: selects no run. Expected a selector of some. Labels: tiny_"):
+    with pytest.raises(
+        BenchbaseError, match=r"--only seed=9: selects no run. Expected a selector of some. Labels: tiny_"
+    ):
         plan_suite(suite, registry, ["tiny_causal", "seed=9"])
 
 
@@ -98,8 +112,9 @@ def test_every_data_set_that_fails_is_told(suite: dict[str, Any], rich: Registry
     suite = {**suite, "datasets": ["absent", "absent[repeats=last]"]}
     with pytest.raises(DataError) as told:
         plan_suite(suite, rich)
-    assert str(told.value) == ("dataset absent: no.csv: no such file.\n"
-                               "dataset absent[repeats=last]: no.csv: no such file.")
+    assert str(told.value) == (
+        "dataset absent: no.csv: no such file.\ndataset absent[repeats=last]: no.csv: no such file."
+    )
 
 
 def test_a_data_set_that_fails_matters_only_where_it_is_asked_for(suite: dict[str, Any], rich: Registry) -> None:

@@ -51,10 +51,20 @@ def test_what_is_written_is_read(record: Record, tables: dict[str, Any]) -> None
 
 def test_files_have_the_columns_and_types_of_the_format(record: Record) -> None:
     schema = {
-        "events.parquet": [("user", "int32"), ("event", "int32"), ("above", "int32"), ("tied", "int32"),
-                           ("candidates", "int32"), ("domain", "int16")],
-        "topk.parquet": [("user", "int32"), ("event", "int32"), ("items", "list<element: int32>"),
-                         ("scores", "list<element: float>")],
+        "events.parquet": [
+            ("user", "int32"),
+            ("event", "int32"),
+            ("above", "int32"),
+            ("tied", "int32"),
+            ("candidates", "int32"),
+            ("domain", "int16"),
+        ],
+        "topk.parquet": [
+            ("user", "int32"),
+            ("event", "int32"),
+            ("items", "list<element: int32>"),
+            ("scores", "list<element: float>"),
+        ],
         "curve.parquet": [("epoch", "int32"), ("name", "string"), ("value", "double")],
     }
     for name, wanted in schema.items():

@@ -68,8 +68,11 @@ def only_record(out: Path) -> Any:
 
 def files(out: Path) -> dict[str, bytes]:
     """What must not depend on interruptions or workers."""
-    return {f"{path.parent.name}/{path.name}": path.read_bytes()
-            for path in sorted((out / "runs").glob("*/*")) if path.name in STABLE}
+    return {
+        f"{path.parent.name}/{path.name}": path.read_bytes()
+        for path in sorted((out / "runs").glob("*/*"))
+        if path.name in STABLE
+    }
 
 
 def test_a_suite_runs_and_its_records_say_all(suite: dict[str, Any], registry: Registry, out: Path) -> None:
@@ -166,8 +169,14 @@ def test_an_error_of_the_listener_is_no_failure_of_the_run(one: dict[str, Any], 
     (OSError(errno.ENOENT, "gone"), "failed", "FileNotFoundError: [Errno 2] gone", True),
 ])  # fmt: skip
 def test_a_failure_is_a_row(
-    one: dict[str, Any], registry: Registry, out: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException,
-    status: str, reason: str, traced: bool,
+    one: dict[str, Any],
+    registry: Registry,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: str,
+    reason: str,
+    traced: bool,
 ) -> None:
     def fail(*given: Any) -> Any:
         raise error
@@ -240,8 +249,9 @@ def test_runs_of_other_code_are_told_and_refreshed(
     monkeypatch.setattr(provenance, "_core", lambda: "edited")
     result, ear = go(one, out, registry)
     assert ear.began == []
-    assert result.notes == ("1 finished run came from other code than that at hand (core differs): --refresh runs such "
-                            "runs again",)
+    assert result.notes == (
+        "1 finished run came from other code than that at hand (core differs): --refresh runs such runs again",
+    )
     assert ear.notes == list(result.notes)
     assert len(go(one, out, registry, refresh=True)[1].began) == 1
     assert go(one, out, registry)[0].notes == ()
@@ -311,13 +321,15 @@ def test_events_that_are_all_filtered_fail_with_the_reason(one: dict[str, Any], 
 
     from benchbase.testing.world import tiny_data, tiny_log
 
-    again = replace(tiny_data, name="again", build=lambda config, context: replace(
-        tiny_log(), item=tiny_log().user.copy() % 3))
+    again = replace(
+        tiny_data, name="again", build=lambda config, context: replace(tiny_log(), item=tiny_log().user.copy() % 3)
+    )
     suite = {**one, "datasets": ["again"], "protocol": {**one["protocol"], "filter_seen": "history"}}
     go(suite, out, registry.with_specs([again]))
     assert only_record(out).facts["reason"] == (
         "evaluation: no test event is left, since every target was seen before. Expected at least one. "
-        "Use protocol.filter_seen: none.")
+        "Use protocol.filter_seen: none."
+    )
 
 
 def test_workers_need_installed_plugins(suite: dict[str, Any], registry: Registry, out: Path) -> None:
