@@ -20,6 +20,7 @@ from benchbase.specs import Config, ObjectiveSpec
 from benchbase.testing import world as worlds
 from benchbase.testing.build import make_experiment
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
+from benchbase.train import fit
 
 NOTHING = Seen(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -309,6 +310,7 @@ class Nudge(Objective):
         self.by_user = by_user
 
     def score_term(self, batch, items, phase):
+        self.rows = max(getattr(self, "rows", 0), batch.n_rows)
         table = torch.linspace(-3, 3, 30 * 24).view(24, 30).sin() * 4
         if self.by_user:
             return table[batch.users][:, items - 1]
@@ -380,13 +382,28 @@ def test_the_memory_budget_bounds_the_rows_scored_at_a_time(monkeypatch, objecti
     plain, sizes = scored(monkeypatch, experiment)
     assert max(sizes) > 3
     monkeypatch.setattr("benchbase.evaluate.RANK_BYTES", 3 * 30 * evaluate.BYTES_PER_SCORE + 1)
-    few, sizes = scored(monkeypatch, experiment)
+    again = make_experiment(tiny_causal, objectives=objectives)
+    few, sizes = scored(monkeypatch, again)
     assert max(sizes) == 3 and plain.keys() == few.keys()
+    if "nudge" in again.model.objectives:
+        assert again.model.objectives["nudge"].rows == 3, "its matrix would be for all rows encoded together"
 
 
 def test_a_budget_smaller_than_a_row_still_ranks(monkeypatch):
     monkeypatch.setattr("benchbase.evaluate.RANK_BYTES", 1)
     assert len(rank(make_experiment(tiny_causal, objectives=[tiny_softmax]), "test").user)
+
+
+def test_modules_that_look_at_their_mode_are_told():
+    experiment = make_experiment(tiny_causal, objectives=[tiny_softmax])
+    modes = []
+    experiment.model.backbone.register_forward_pre_hook(lambda module, given: modes.append(module.blocks[0].training))
+    fit(experiment)
+    assert modes[0] and not modes[-1], "it trains, then ranks the valid part"
+    modes.clear()
+    experiment.model.train()
+    rank(experiment, "test")
+    assert modes and not any(modes)
 
 
 def test_the_valid_part_is_ranked_on_its_own():

@@ -106,6 +106,12 @@ def test_a_neutral_part_changes_no_other_number(backbone):
         assert curves[0] == curves[1]
 
 
+def test_parts_of_one_shape_and_different_names_start_differently():
+    too = modifier("absent_too", Absent, {"bias"})
+    one = start(modifiers=[absent, too])
+    assert not torch.equal(one["modifiers.absent.map.weight"], one["modifiers.absent_too.map.weight"])
+
+
 def test_the_order_of_parts_changes_no_start():
     one, other = start(modifiers=[wider, absent]), start(modifiers=[absent, wider])
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

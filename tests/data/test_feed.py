@@ -302,14 +302,34 @@ ASKED = {"each": Negatives(count=4), "shared": Negatives(count=3, law="popularit
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_batching_buckets_and_windows_change_no_number_drawn(masked):
-    """Per position and per sequence; and a window twice as long draws the same for the events of both."""
-    world = serial(random_world(n_users=30))
+    """Per position and per sequence; and a longer window draws the same for the events of both."""
+    world = serial(random_world(n_users=30, longest=25))
     divided = split(*world, "leave_one_out")
     asked = {name: ASKED[name] for name in ("each", "shared")}
-    feeds = [Feed(*world, divided, config_of(window=w, masked=masked, negatives=asked)) for w in (20, 20, 40)]
-    plain = drawn(feeds[0], 4, 2, None)
-    assert plain == drawn(feeds[1], 7, 1, None) == drawn(feeds[2], 30, 4, None)
-    assert len({tuple(items) for (name, *_), (items, *_) in plain.items() if name == "each"}) > len(plain) / 4
+    short, long = (Feed(*world, divided, config_of(window=w, masked=masked, negatives=asked)) for w in (6, 15))
+    plain, more = drawn(short, 4, 2, None), drawn(long, 30, 4, None)
+    assert plain == drawn(short, 7, 1, None) and more == drawn(long, 5, 3, None)
+    both = plain.keys() & more.keys()
+    assert len(both) > 60 and all(plain[key] == more[key] for key in both)
+    if not masked:
+        assert plain.keys() < more.keys()
+    each = [tuple(items) for (name, *_), (items, *_) in more.items() if name == "each"]
+    assert len(set(each)) > 0.95 * len(each)
+
+
+def test_a_longer_window_hides_the_same_events():
+    """But for the one that is hidden for want of others."""
+    world = serial(random_world(n_users=40, longest=25))
+    divided = split(*world, "leave_one_out")
+    shown, hidden = [], []
+    for window in (6, 15):
+        batches = every_batch(Feed(*world, divided, config_of(window=window, masked=True)))
+        hidden.append({int(n) for b in batches for n in b.targets.actions[:, 0]})
+        shown.append({int(n) for b in batches for n in b.batch.actions[b.batch.valid & ~b.batch.hide_item][:, 0]})
+    read = shown[0] | hidden[0]
+    assert len(hidden[1] & read) > 30
+    assert hidden[1] & read <= hidden[0]
+    assert len(hidden[0] - hidden[1]) < len(hidden[0]) / 4
 
 
 def test_negatives_of_a_batch_are_one_draw_for_a_step_and_another_for_the_next():
