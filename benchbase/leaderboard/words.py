@@ -37,7 +37,8 @@ def p_value(p: float) -> str:
 
 
 def effect(value: float) -> str:
-    return f"{value:+.2f}"
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text
 
 
 def duration(seconds: float) -> str:
