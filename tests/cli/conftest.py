@@ -1,6 +1,7 @@
 """The tiny parts as an installed plugin, and a suite file of them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -81,6 +82,11 @@ def write(tmp_path: Path) -> Write:
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+def hear_ctrl_c() -> None:
+    """Listen to Ctrl-C, which whatever is started in a shell's background is told to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(installed: Path) -> Start:
     """Start the command in a process of its own."""
@@ -93,7 +99,7 @@ def start(installed: Path) -> Start:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            **options,
+            **{"preexec_fn": hear_ctrl_c, **options},
         )
 
     return start
