@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CPU_ROWS = 128
-"""Rows of the softmax a CPU holds at a time, so that they stay in its cache between the three products."""
+"""Rows of the softmax a CPU thread holds at a time, so that they stay in its cache between the three products."""
 
 ELEMENTS = 2**25
 """Scores held at a time, at most: a bound on memory where items are many, and the chunk of other devices."""
@@ -34,7 +34,8 @@ def softmax_loss(query: Tensor, vectors: Tensor, target: Tensor, weights: Tensor
 def chunk_rows(n_rows: int, n_items: int, device: torch.device) -> int:
     """Rows to hold at a time: at least one, whatever the sizes."""
     most = max(1, ELEMENTS // max(n_items, 1))
-    return max(1, min(n_rows, most, CPU_ROWS) if device.type == "cpu" else min(n_rows, most))
+    cached = CPU_ROWS * torch.get_num_threads() if device.type == "cpu" else n_rows
+    return max(1, min(n_rows, most, cached))
 
 
 class _SoftmaxLoss(torch.autograd.Function):
