@@ -2,10 +2,10 @@
 
 from ..data.sequences import Events
 from .attention import Attended, Boost, attend, causal_mask
-from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock, init_linear
+from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock
 from .context import PartContext
 from .dropout import dropout
-from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding, init_normal
+from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding, init_linear, init_normal
 from .losses import softmax_loss, softmax_loss_from_scores
 from .model import Encoded, SequenceModel, Traits
 from .parts import (

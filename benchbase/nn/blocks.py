@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .context import PartContext
-from .embedding import init_normal
+from .embedding import init_linear, init_normal
 
 
 class PositionEmbedding(nn.Module):
@@ -92,11 +92,3 @@ class TransformerBlock(nn.Module):
         h = h + ctx.dropout(self.attention(ctx, layer, normed, values), self.dropout)
         h = h + ctx.dropout(self.forward_map(self.norm_forward(h)), self.dropout)
         return ctx.states(layer, h)
-
-
-def init_linear(*layers: nn.Linear) -> None:
-    """N(0, 0.02) weights and zero biases."""
-    for layer in layers:
-        init_normal(layer.weight.data)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

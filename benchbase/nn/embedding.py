@@ -12,6 +12,14 @@ def init_normal(table: Tensor) -> Tensor:
     return nn.init.normal_(table, std=STD)
 
 
+def init_linear(*layers: nn.Linear) -> None:
+    """N(0, STD) weights and zero biases."""
+    for layer in layers:
+        init_normal(layer.weight.data)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 class ItemEmbedding(nn.Module):
     """Vectors of items 1..n_items; row 0 pads and is always 0; one more vector stands for a hidden item."""
 
@@ -41,7 +49,7 @@ class ActionEmbedding(nn.Module):
         super().__init__()
         self.map = nn.Linear(n_actions, width)
         self.hidden = nn.Parameter(init_normal(torch.empty(width)))
-        init_normal(self.map.weight.data)
+        init_linear(self.map)
 
     def forward(self, actions: Tensor) -> Tensor:
         """Vectors (B, T, D) of actions (B, T, A)."""

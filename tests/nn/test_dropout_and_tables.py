@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchbase.errors import ConfigError
-from benchbase.nn import ItemEmbedding, PositionEmbedding, SelfAttention, dropout
+from benchbase.nn import ActionEmbedding, ItemEmbedding, PositionEmbedding, SelfAttention, dropout
 from benchbase.nn.dropout import LEVELS
 
 
@@ -51,6 +51,11 @@ def test_the_gradient_is_the_factor():
     out = dropout(x, 0.5, generator())
     out.sum().backward()
     torch.testing.assert_close(x.grad * x.detach(), out.detach())
+
+
+def test_an_event_without_any_action_starts_as_the_zero_vector():
+    table = ActionEmbedding(2, 3)
+    assert (table(torch.zeros(1, 4, 2)) == 0).all() and (table.map.weight != 0).all()
 
 
 def test_padding_is_0_and_learns_nothing_and_hidden_items_share_one_vector():
