@@ -282,11 +282,13 @@ class CompressorSpec(Spec):
 class RecommenderSpec(Spec):
     """A whole recommender that is no torch sequence model: `fit(train, context)`, `scores(histories, times)`.
 
-    `guard` marks one that every next-item suite should hold.
+    `guard` marks one that every next-item suite should hold. `deterministic`: the seed changes none of its numbers,
+    so that one run stands for all seeds.
     """
 
     kind: ClassVar[str] = "recommender"
     guard: bool = False
+    deterministic: bool = False
 
     def _check(self, where: str) -> None:
         if not self.guard:

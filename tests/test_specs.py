@@ -153,6 +153,10 @@ def test_a_guard_needs_defaults_and_others_do_not():
     assert make(RecommenderSpec, config=Wanting).guard is False
 
 
+def test_a_recommender_is_taken_to_depend_on_its_seed_unless_it_says_otherwise():
+    assert not make(RecommenderSpec).deterministic and make(RecommenderSpec, deterministic=True).deterministic
+
+
 def test_fields_may_depend_on_parameters():
     spec = make(BackboneSpec, config=Width, causal=lambda config: config.width > 10, sites=lambda config: {"bias"})
     assert spec.resolve("causal", Width(width=5)) is False and spec.resolve("causal", Width()) is True

@@ -38,6 +38,7 @@ def benchbase_recommenders() -> list[RecommenderSpec]:
             name="popularity",
             config=PopularityConfig,
             build=build_popularity,
+            deterministic=True,
             guard=True,
             source="folklore: most popular first",
         ),
@@ -45,6 +46,7 @@ def benchbase_recommenders() -> list[RecommenderSpec]:
             name="itemknn",
             config=ItemKNNConfig,
             build=build_itemknn,
+            deterministic=True,
             guard=True,
             source=Source(
                 paper="Deshpande and Karypis, Item-Based Top-N Recommendation Algorithms, TOIS 22(1), 2004",
@@ -55,6 +57,7 @@ def benchbase_recommenders() -> list[RecommenderSpec]:
             name="ease",
             config=EASEConfig,
             build=build_ease,
+            deterministic=True,
             source=Source(
                 paper="Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019",
                 url="https://arxiv.org/abs/1905.03375",

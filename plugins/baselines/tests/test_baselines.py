@@ -196,6 +196,9 @@ class TestSpecs:
             "popularity": True, "itemknn": True, "ease": False,
         }
 
+    def test_no_seed_changes_any_of_them(self) -> None:
+        assert all(spec.deterministic for spec in SPECS.values())
+
     @pytest.mark.parametrize(("name", "wrong"), [("popularity", {"count": "likes"}), ("itemknn", {"neighbours": 0}),
                                                  ("itemknn", {"shrinkage": -1}), ("ease", {"l2": 0}),
                                                  ("ease", {"memory_gib": 0}), ("ease", {"k": 3})])
