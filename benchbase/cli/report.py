@@ -88,8 +88,9 @@ def compare(folder: Path, first: str, second: str, matters: float | None, json_:
     _show_pairs(sides, matters)
     for gap in sides.gaps:
         click.echo(f"· {gap}")
-    click.echo("Differences are A less B over paired users, seeds averaged; the interval draws users and seeds anew; p "
-               "is of the paired t-test, corrected over the data sets for the first metric (Holm).")
+    click.echo("Differences are A less B. p and the interval are of one test over paired users and over seeds, both "
+               "taken as samples; p corrected: over the data sets for the first metric (Holm). p randomised: signs of "
+               "users' differences flipped at random, seeds taken as they are.")
     what_next(f"`benchbase report {shell(folder)}` shows all entries.")
 
 
@@ -103,15 +104,16 @@ def _show_pairs(sides: "Sides", matters: float | None) -> None:
 
     tests, sizes = [], []
     for pair in sides.pairs:
-        users, where = pair.users, [pair.dataset, pair.metric]
-        tests.append([*where, words.number(pair.first), words.number(pair.second), words.signed(users.mean),
-                      f"{words.signed(pair.low)} to {words.signed(pair.high)}", words.p_value(users.p_t),
-                      "" if pair.p_holm is None else words.p_value(pair.p_holm)])
-        sizes.append([*where, words.effect(users.effect_size), words.number(users.minimal_detectable_difference),
+        users, test, where = pair.users, pair.test, [pair.dataset, pair.metric]
+        tests.append([*where, words.number(pair.first), words.number(pair.second), words.signed(test.mean),
+                      f"{words.signed(test.low)} to {words.signed(test.high)}", words.p_value(test.p),
+                      "" if pair.p_holm is None else words.p_value(pair.p_holm), words.p_value(users.p_randomisation)])
+        sizes.append([*where, words.effect(users.effect_size), words.number(test.detectable),
                       f"{users.wins} / {users.ties} / {users.losses}"])
         if matters is not None:
-            sizes[-1].append(_size(pair.low, pair.high, matters))
-    as_table(("data set", "metric", "A", "B", "difference", "interval", "p", "p corrected"), tests)
+            sizes[-1].append(_size(test.low, test.high, matters))
+    as_table(("data set", "metric", "A", "B", "difference", "interval", "p", "p corrected", "p randomised"),
+             tests)
     names = ["data set", "metric", "effect", "detectable", "users better / same / worse with A"]
     as_table(names if matters is None else [*names, f"against {matters:g}"], sizes)
 

@@ -6,29 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BenchbaseError, nearest
-from ..stats import Comparison, holm
+from ..stats import Comparison, Crossed, crossed_test, holm, seed_differences
 from ..stats import compare as compare_users
-from ..stats.bootstrap import percentiles, resampled_means
 from ..stats.nested import same_users, stack
 from .load import Entry, load_folder, ranking_metrics
-from .table import LEVEL, RESAMPLES
+from .table import LEVEL
 
 Factor = tuple[str, Any, Any]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One data set and metric: the means, the first less the second over paired users, and an interval over seeds too.
+    """One data set and metric: the means, the test of their difference over users and seeds, and measures over users.
 
-    `p_holm` corrects `users.p_t` over the data sets, for the suite's first metric alone; None for the others.
+    `p_holm` corrects `test.p` over the data sets, for the suite's first metric alone; None for the others. The p-values
+    and intervals of `users` take the seeds as they are.
     """
 
     dataset: str
     metric: str
     first: float
     second: float
-    low: float
-    high: float
+    test: Crossed
     users: Comparison
     p_holm: float | None = None
 
@@ -72,16 +71,14 @@ def _pair(first: Entry, second: Entry, metric: str, matters: float | None) -> Pa
     users, ours = stack(first.values(metric), names)
     others, theirs = stack(second.values(metric), names)
     same_users(names, users, others)
-    drawn = resampled_means([ours, theirs], RESAMPLES, 0)
-    differences = ours.mean(0) - theirs.mean(0)
-    low, high = percentiles(drawn[:, 0] - drawn[:, 1], LEVEL)
-    return Pair(first.dataset, metric, float(ours.mean()), float(theirs.mean()), low, high,
-                compare_users(differences, level=LEVEL, matters=matters))
+    differences = seed_differences(ours, theirs)
+    return Pair(first.dataset, metric, float(ours.mean()), float(theirs.mean()), crossed_test(differences, LEVEL),
+                compare_users(differences.mean(0), level=LEVEL, matters=matters))
 
 
 def _corrected(pairs: list[Pair], metrics: list[str]) -> tuple[Pair, ...]:
     main = [pair for pair in pairs if pair.metric == metrics[0]] if metrics else []
-    adjusted = iter(holm([pair.users.p_t for pair in main]).tolist() if main else [])
+    adjusted = iter(holm([pair.test.p for pair in main]).tolist() if main else [])
     return tuple(replace(pair, p_holm=next(adjusted)) if pair.metric == metrics[0] else pair for pair in pairs)
 
 

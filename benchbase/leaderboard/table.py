@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..errors import BenchbaseError, nearest
 from ..stats import (
     Interval,
+    crossed_test,
     effect_size,
     holm,
-    minimal_detectable_difference,
-    paired_t,
     rank_intervals,
+    seed_differences,
     wins_ties_losses,
 )
 from ..stats.bootstrap import percentiles, resampled_means
@@ -34,8 +34,8 @@ TIED = 1e-12
 class Versus:
     """An entry less the baseline on the suite's first metric.
 
-    `low`, `high`: over users and seeds drawn anew; `p`: paired t over users, seeds averaged, and `p_holm` corrected for
-    the family; `effect_size`: Cohen's d_z; `detectable`: the smallest true difference found four times in five.
+    `p`: of the test over users and seeds (`stats.crossed_test`), which `low` and `high` invert, and `p_holm` corrected
+    for the family; `effect_size`: Cohen's d_z; `detectable`: the smallest true difference found four times in five.
     """
 
     difference: float
@@ -51,8 +51,8 @@ class Versus:
 
     @property
     def verdict(self) -> str:
-        """Better or worse only where the corrected test and the interval over users and seeds both say so."""
-        if self.p_holm > ALPHA or self.low <= 0 <= self.high:
+        """Better or worse only where the corrected test says so."""
+        if self.p_holm > ALPHA:
             return "no difference shown"
         return "better" if self.difference > 0 else "worse"
 
@@ -155,7 +155,7 @@ def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np
                 and points[metric][label] >= max(points[metric].values()) - TIED}
         versus = None
         if baseline in labels and label != baseline:
-            versus = _versus(values[metrics[0]], drawn, metrics[0], label, str(baseline))
+            versus = _versus(values[metrics[0]], label, str(baseline))
         seeds = tuple(record.facts["seed"] for record in entry.good)
         rows.append(Row(label, "ok", seeds, intervals, frozenset(best), ranks[label], versus, notes.cost(entry),
                         tuple(notes.flags(entry)), tuple(notes.reasons(entry))))
@@ -169,16 +169,14 @@ def _drawn(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[tupl
     return {key: means[:, place] for place, key in enumerate(keys)}
 
 
-def _versus(values: Mapping[str, NDArray[np.float64]], drawn: Mapping[tuple[str, str], NDArray[np.float64]],
-            metric: str, label: str, baseline: str) -> Versus | None:
+def _versus(values: Mapping[str, NDArray[np.float64]], label: str, baseline: str) -> Versus | None:
     """The comparison of one entry with the baseline, not yet corrected; None where there are no two users."""
-    differences = values[label].mean(0) - values[baseline].mean(0)
-    if differences.size < 2:
+    differences = seed_differences(values[label], values[baseline])
+    if differences.shape[1] < 2:
         return None
-    low, high = percentiles(drawn[metric, label] - drawn[metric, baseline], LEVEL)
-    p = paired_t(differences)
-    return Versus(float(differences.mean()), low, high, p, p, effect_size(differences),
-                  minimal_detectable_difference(differences, ALPHA), *wins_ties_losses(differences))
+    test, users = crossed_test(differences, LEVEL), differences.mean(0)
+    return Versus(test.mean, test.low, test.high, test.p, test.p, effect_size(users), test.detectable,
+                  *wins_ties_losses(users))
 
 
 def _tests(tables: Sequence[Table]) -> list[Versus]:

@@ -92,9 +92,11 @@ def legend(board: Leaderboard) -> list[str]:
     if board.family:
         tests = "1 test" if board.family == 1 else f"{board.family} tests"
         lines.append(
-            f"Against {board.baseline} on {board.metrics[0]}: paired t-test over users, seeds averaged, corrected over "
-            f"{tests} (Holm). Better or worse: corrected p at most {ALPHA:g}, and an interval without 0. Effect: "
-            "Cohen's d_z. Detectable: the smallest true difference that such a test would find four times in five."
+            f"Against {board.baseline} on {board.metrics[0]}: test over paired users and over seeds, both taken as "
+            "samples (with one seed a paired t-test, which knows nothing of other seeds), and the interval that "
+            f"agrees with it; p corrected over {tests} (Holm). Better or worse: corrected p at most {ALPHA:g}. Effect: "
+            "Cohen's d_z over users. Detectable: the smallest true difference that the test would find four times in "
+            "five."
         )
     return lines
 

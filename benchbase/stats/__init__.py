@@ -1,11 +1,13 @@
 """Which differences are real: paired tests over users, corrections, intervals, ranks, chance, main effects.
 
-Seeds are averaged within users, then users are paired. scipy is imported where a function needs it.
+Users are paired; seeds are averaged within them, or taken as a sample too (`crossed_test`). scipy is imported where a
+function needs it.
 """
 
 from .attribution import Effect, main_effects
 from .chance import ChanceInterval, exact_interval
 from .correction import holm
+from .crossed import Crossed, crossed_test, seed_differences
 from .intervals import Interval, mean_interval, rank_intervals
 from .many import Friedman, critical_difference, friedman, nemenyi
 from .nested import stack, user_differences
@@ -24,12 +26,14 @@ from .paired import (
 __all__ = [
     "ChanceInterval",
     "Comparison",
+    "Crossed",
     "Effect",
     "Friedman",
     "Interval",
     "bootstrap_interval",
     "compare",
     "critical_difference",
+    "crossed_test",
     "effect_size",
     "exact_interval",
     "friedman",
@@ -40,6 +44,7 @@ __all__ = [
     "nemenyi",
     "paired_t",
     "rank_intervals",
+    "seed_differences",
     "sign_flip",
     "stack",
     "t_interval",

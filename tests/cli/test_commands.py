@@ -161,8 +161,8 @@ def test_report_tells_of_other_code_on_stderr_only(call: Call, done: Path, monke
 
 
 def test_compare(call: Call, done: Path) -> None:
-    text = good(call("compare", done, "tiny_causal", "tiny_bidirectional", "--matters", "0.9"))
-    assert "A: tiny_causal" in text and "too small to matter" in text
+    text = good(call("compare", done, "tiny_causal", "tiny_bidirectional", "--matters", "9"))
+    assert "A: tiny_causal" in text and "too small to matter" in text and "p randomised" in text
     assert "backbone" in text and "tiny_bidirectional[" in text
     told = json.loads(good(call("compare", done, "tiny_causal", "tiny_bidirectional", "--json")))
     assert told["factors"][0][0] == "backbone"

@@ -48,7 +48,7 @@ def test_wins_and_losses_are_those_of_the_first(make: Any) -> None:
     pair = sides.pairs[0]
     assert (pair.users.wins, pair.users.ties, pair.users.losses) == (20, 30, 0)
     assert (pair.first, pair.second, pair.users.mean) == pytest.approx((0.6, 0.2, 0.4))
-    assert pair.low < 0.4 < pair.high and pair.users.matters == 0.1
+    assert pair.test.low < 0.4 < pair.test.high and pair.users.matters == 0.1
     turned = compare_entries(folder, "b", "a").pairs[0]
     assert (turned.users.losses, turned.users.mean, turned.users.p_t) == (20, pytest.approx(-0.4), pair.users.p_t)
 
@@ -64,7 +64,7 @@ def test_the_correction_is_over_data_sets_for_the_first_metric(make: Any, above:
         ("e", "recall@1", False),
         ("e", "ndcg@10", True),
     ]
-    assert pairs[0].p_holm == pytest.approx(2 * pairs[0].users.p_t)
+    assert pairs[0].p_holm == pytest.approx(2 * pairs[0].test.p)
 
 
 def test_entries_that_cannot_be_compared(make: Any, above: Any) -> None:

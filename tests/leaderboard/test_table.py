@@ -11,7 +11,7 @@ from benchbase.errors import BenchbaseError, RecordError
 from benchbase.leaderboard import Leaderboard, Row, load_records, make_leaderboard
 from benchbase.leaderboard.files import to_csv, to_json, to_markdown
 from benchbase.leaderboard.text import to_text
-from benchbase.stats import holm, paired_t
+from benchbase.stats import crossed_test, holm
 
 
 def rows(board: Leaderboard, table: int = 0) -> dict[str, Row]:
@@ -70,14 +70,31 @@ def test_a_clear_winner_is_announced(make: Any, above: Any) -> None:
 
 
 def test_luck_of_one_seed_is_no_verdict(make: Any, above: Any) -> None:
-    """Users agree, seeds do not: the interval over seeds holds 0, so nothing is announced."""
+    """Users agree, seeds do not: seeds are a sample too, so nothing is announced."""
     none, all_ = [50] * 50, [0] * 50
     runs = {("d", "a"): {1: none, 2: none, 3: none}, ("d", "b"): {1: all_, 2: none, 3: none}}
     versus = rows(make_leaderboard(make(runs)))["b"].versus
     assert versus is not None
-    assert versus.p_holm < 0.001
-    assert versus.low <= 0
+    assert versus.p_holm == pytest.approx(0.4226, abs=1e-4)
+    assert versus.low <= 0 <= versus.high
     assert versus.verdict == "no difference shown"
+
+
+@pytest.mark.parametrize(("spread", "rate"), [(0.0, 0.12), (0.3, 0.12)])
+def test_entries_of_one_law_seldom_differ_whatever_the_seeds_do(make: Any, spread: float, rate: float) -> None:
+    """Each run draws how often it is right around one mean: the seeds' luck is no reason for a verdict."""
+    rng, wrong, tried = np.random.default_rng(5), 0, 40
+    for number in range(tried):
+        share = np.clip(rng.uniform(0.5 - spread, 0.5 + spread, (2, 3)), 0, 1)
+        runs = {
+            ("d", label): {seed + 1: np.where(rng.random(50) < share[i, seed], 0, 50) for seed in range(3)}
+            for i, label in enumerate("ab")
+        }
+        versus = rows(make_leaderboard(make(runs, folder=f"out{number}")))["b"].versus
+        assert versus is not None
+        assert (versus.verdict == "no difference shown") is (versus.low <= 0 <= versus.high)
+        wrong += versus.verdict != "no difference shown"
+    assert wrong / tried <= rate
 
 
 def test_the_family_is_every_entry_against_the_baseline_over_all_data_sets(make: Any, above: Any) -> None:
@@ -88,12 +105,12 @@ def test_the_family_is_every_entry_against_the_baseline_over_all_data_sets(make:
     board = make_leaderboard(make(runs))
     expected, found = [], []
     for dataset in "de":
-        mean = {label: np.mean([np.asarray(runs[dataset, label][s]) == 0 for s in (1, 2)], axis=0) for label in "abc"}
+        hits = {label: np.array([np.asarray(runs[dataset, label][s]) == 0 for s in (1, 2)], float) for label in "abc"}
         for table in board.tables:
             if table.dataset == dataset:
                 for row in table.rows:
                     if row.versus:
-                        expected.append(paired_t(mean[row.label] - mean["a"]))
+                        expected.append(crossed_test(hits[row.label] - hits["a"]).p)
                         found.append(row.versus)
     assert board.family == 4 == len(found)
     assert [each.p for each in found] == pytest.approx(expected)
