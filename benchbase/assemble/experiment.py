@@ -9,7 +9,7 @@ import torch
 from ..config import Configuration, Suite
 from ..data.batches import Feed, FeedConfig
 from ..data.draws import derive_seed
-from ..errors import Refusal
+from ..errors import RunError
 from ..nn import Combiner, SequenceModel
 from ..registry import Registry
 from ..specs import BuildContext, CombinerConfig, Negatives
@@ -40,7 +40,10 @@ class Experiment:
 
 
 def assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
-    """Build the parts of a configuration and put them together. Errors: `Refusal` where they do not fit."""
+    """Build the parts of a configuration and put them together.
+
+    Errors: `Refusal` where they do not fit, `RunError` where this machine lacks the device.
+    """
     check(configuration, suite, registry, data)
     torch.set_num_threads(suite.train.threads)
     context = build_context(suite, data, configuration.layout.kind)
@@ -65,10 +68,13 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device a suite asks for; `auto` is the GPU where there is one. Errors: `Refusal` for a missing GPU."""
+    """The device a suite asks for; `auto` is the GPU where there is one.
+
+    Errors: `RunError` for a missing GPU: that is a fact about this machine, another may run the same cell.
+    """
     present = torch.cuda.is_available()
     if wanted == "cuda" and not present:
-        raise Refusal("train.device: no CUDA device is at hand. Expected one. Use device: auto or cpu.")
+        raise RunError("train.device: no CUDA device is at hand. Expected one. Use device: auto or cpu.")
     return torch.device("cuda" if present and wanted != "cpu" else "cpu")
 
 

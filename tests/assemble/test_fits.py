@@ -9,7 +9,7 @@ from pydantic import Field
 from benchbase.assemble import RunData, assemble, check
 from benchbase.config import Configuration, Part, Protocol, Suite, Train
 from benchbase.data import Prepared, split
-from benchbase.errors import Refusal
+from benchbase.errors import Refusal, RunError
 from benchbase.registry import Registry
 from benchbase.specs import (
     BackboneSpec,
@@ -194,8 +194,9 @@ def test_what_depends_on_parameters_is_asked_with_them():
         fits(True)
 
 
-def test_a_missing_gpu_is_refused_before_anything_is_built(monkeypatch):
+def test_a_missing_gpu_fails_here_before_anything_is_built_and_may_run_elsewhere(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     configuration = Configuration(backbone=part(PLAIN), objectives=(part(LOSS),))
-    with pytest.raises(Refusal, match=r"train.device: no CUDA device is at hand. Expected one. Use device: auto"):
+    with pytest.raises(RunError, match=r"train.device: no CUDA device is at hand. Expected one. Use") as error:
         assemble(configuration, suite_of(train={"device": "cuda"}), Registry.of([PLAIN, LOSS]), DATA, 1)
+    assert error.value.status == "failed"
