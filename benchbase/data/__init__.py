@@ -10,6 +10,7 @@ from .paths import MissingFile, cache_folder, default_cache, find_file, find_fol
 from .prepare import Prepared, prepare
 from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
 from .splits import Split, split
+from .text import open_text, reading
 
 __all__ = [
     "SPLITS",
@@ -32,7 +33,9 @@ __all__ = [
     "encode",
     "find_file",
     "find_folder",
+    "open_text",
     "prepare",
+    "reading",
     "render",
     "resolve_split",
     "split",

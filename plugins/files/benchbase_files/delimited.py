@@ -1,7 +1,6 @@
 """Delimited text: the typed C reader of pandas in chunks, and a slow search for the line at fault where it fails."""
 
 import csv
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from benchbase.data import open_text, reading
 from benchbase.errors import DataError
 
 from .fields import WHOLE, Field, problem, whole
@@ -38,8 +38,7 @@ class Layout:
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line number and columns of every line that is not blank; slow, for the head and for finding faults."""
-        opener: Any = gzip.open if self.path.suffix == ".gz" else open
-        with opener(self.path, "rt", encoding=self.encoding, newline="") as stream:
+        with open_text(self.path, self.encoding, newline="") as stream:
             if self.separator is None or self.step > 1:
                 split = ((line.rstrip("\r\n").split(self.separator)) for line in stream)
                 yield from ((n, row) for n, row in enumerate(split, 1) if any(row))
@@ -53,21 +52,13 @@ def read_delimited(layout: Layout, wanted: list[Field], unit: str) -> dict[Field
 
     Errors: `DataError` with file and line.
     """
-    try:
+    with reading(layout.path, layout.encoding):
         places = _places(layout, wanted)
         loose = _sniff(layout, places, unit)
         try:
-            columns = _read(layout, places, loose, unit)
+            return _read(layout, places, loose, unit)
         except (ValueError, OverflowError) as error:
-            columns = _read(layout, places, _find_fault(layout, places, loose, unit, error), unit)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{layout.path}: not {layout.encoding} text ({error.reason}). Expected {layout.encoding}. "
-            "Set encoding, for example to latin-1."
-        ) from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{layout.path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
-    return columns
+            return _read(layout, places, _find_fault(layout, places, loose, unit, error), unit)
 
 
 def _sniff(layout: Layout, places: dict[Field, int], unit: str) -> set[Field]:

@@ -1,14 +1,12 @@
 """Sequence files: lines `user item [item ...]`, each user's items in time order; a later line of a user goes on."""
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchbase import DataContext
-from benchbase.data import Log, find_file
+from benchbase.data import Log, find_file, open_text, reading
 from benchbase.errors import DataError
 
 from .config import FilesConfig
@@ -78,19 +76,10 @@ def _ticks(texts: list[str], unit: str) -> np.ndarray:
 
 def _lines(path: Path, config: FilesConfig) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of every line that is not blank."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding=config.encoding) as stream:
-            for number, line in enumerate(stream, 1):
-                if fields := line.split() if config.separator is None else line.rstrip("\n").split(config.separator):
-                    yield number, fields
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not {config.encoding} text ({error.reason}). Expected {config.encoding}. "
-            "Set encoding, for example to latin-1."
-        ) from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
+    with reading(path, config.encoding), open_text(path, config.encoding) as stream:
+        for number, line in enumerate(stream, 1):
+            if fields := line.split() if config.separator is None else line.rstrip("\n").split(config.separator):
+                yield number, fields
 
 
 def _ids(texts: list[str]) -> np.ndarray:

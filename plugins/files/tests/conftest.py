@@ -33,3 +33,16 @@ def read(tmp_path):
         return prepare(benchbase_datasets()[0], FilesConfig(**parameters), context)
 
     return read
+
+
+@pytest.fixture
+def damaged():
+    """A packed file cut short at several places, and with one bit changed at several others."""
+
+    def damaged(packed):
+        for at in (0, 1, 5, 11, len(packed) // 2, len(packed) - 9, len(packed) - 1):
+            yield packed[:at]
+        for at in range(0, len(packed), 3):
+            yield packed[:at] + bytes([packed[at] ^ 16]) + packed[at + 1 :]
+
+    return damaged

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, Log
+from benchbase.data import ItemTable, Log, open_text, reading
 from benchbase.errors import DataError
 
 from .config import MovieLensConfig
@@ -21,7 +22,8 @@ YEAR = re.compile(r"\((\d{4})[^()]*\)(\s*\(\w+\))?\s*$")
 
 NO_GENRE = {"unknown", "(no genres listed)"}
 
-Films = Iterator[tuple[int, str, tuple[str, ...]]]
+Film = tuple[int, str, tuple[str, ...]]
+Films = list[Film]
 """Id, title as it stands, genres."""
 
 
@@ -48,8 +50,10 @@ def _ratings(release: Release, path: Path) -> list[np.ndarray]:
     columns = [place * len(release.separator) for place in range(4)]
     types = dict(zip(columns, ("int32", "int32", "float32", "int64"), strict=True))
     parts: list[list[Any]] = [[] for _ in columns]
-    try:
-        with pd.read_csv(
+    form = release.separator.join(("user", "item", "rating", "time"))
+    with (
+        _understood(path, f"rating file of {release.name}", f"lines `{form}`"),
+        pd.read_csv(
             path,
             sep=release.separator[0],
             header=None,
@@ -58,36 +62,40 @@ def _ratings(release: Release, path: Path) -> list[np.ndarray]:
             dtype=types,
             engine="c",
             chunksize=CHUNK,
-        ) as reader:
-            for chunk in reader:
-                for part, column in zip(parts, columns, strict=True):
-                    part.append(chunk[column].to_numpy())
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(
-            f"{path}: no rating file of {release.name} ({error}). Expected lines "
-            f"`user{release.separator}item{release.separator}rating{release.separator}time`. "
-            "Fetch the release anew, or read your own file with the files plugin."
-        ) from None
+        ) as reader,
+    ):
+        for chunk in reader:
+            for part, column in zip(parts, columns, strict=True):
+                part.append(chunk[column].to_numpy())
     return [np.concatenate(part) for part in parts]
 
 
+@contextmanager
+def _understood(path: Path, what: str, expected: str) -> Iterator[None]:
+    """Around the reading of one file: damage and lines that do not fit are a `DataError`."""
+    with reading(path):
+        try:
+            yield
+        except (ValueError, IndexError, OverflowError) as error:
+            raise DataError(
+                f"{path}: no {what} ({error}). Expected {expected}. "
+                "Fetch the release anew, or read your own file with the files plugin."
+            ) from None
+
+
 def _films(release: Release, path: Path, genres: list[Path]) -> Films:
-    try:
-        if genres:
-            return iter(list(_flagged(path, genres[0], release.encoding)))
-        return iter(list(_listed(path, release)))
-    except (ValueError, IndexError, EOFError) as error:
-        raise DataError(
-            f"{path}: no film file of {release.name} ({error}). Expected an id, a title and genres "
-            "a line. Fetch the release anew."
-        ) from None
+    with _understood(path, f"film file of {release.name}", "an id, a title and genres a line"):
+        films = list(_flagged(path, genres[0], release.encoding) if genres else _listed(path, release))
+        if not films:
+            raise ValueError("no line holds a film")
+        return films
 
 
-def _listed(path: Path, release: Release) -> Films:
+def _listed(path: Path, release: Release) -> Iterator[Film]:
     """Films with their genres spelled out: `id::title::A|B`, or CSV with quoted titles."""
     import csv
 
-    with _open(path, release.encoding) as stream:
+    with open_text(path, release.encoding, newline="") as stream:
         lines = (
             csv.reader(stream)
             if release.separator == ","
@@ -99,21 +107,15 @@ def _listed(path: Path, release: Release) -> Films:
             yield int(film), title, tuple(genre for genre in genres.split("|") if genre and genre not in NO_GENRE)
 
 
-def _flagged(path: Path, genres: Path, encoding: str) -> Films:
+def _flagged(path: Path, genres: Path, encoding: str) -> Iterator[Film]:
     """Films with a flag for each genre in the last columns, named in a file of their own."""
-    with _open(genres, encoding) as stream:
+    with reading(genres), open_text(genres, encoding) as stream:
         names = [line.split("|")[0] for line in stream if line.strip()]
-    with _open(path, encoding) as stream:
+    with open_text(path, encoding) as stream:
         for line in stream:
             fields = line.rstrip("\n").split("|")
             flags = zip(names, fields[-len(names) :], strict=True)
             yield int(fields[0]), fields[1], tuple(name for name, flag in flags if flag == "1" and name not in NO_GENRE)
-
-
-def _open(path: Path, encoding: str) -> Any:
-    import gzip
-
-    return (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding=encoding, newline="")
 
 
 def _table(films: Films) -> ItemTable:

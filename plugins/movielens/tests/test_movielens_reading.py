@@ -151,13 +151,38 @@ def test_files_that_are_no_ratings_are_refused(read, small, content):
         read("ml_20m")
 
 
-@pytest.mark.parametrize("content", [b"movieId,title,genres\nx,A,B\n", b"h\n1,A\n", b"h\n1,\xe9,B\n"])
+@pytest.mark.parametrize("content", [b"movieId,title,genres\nx,A,B\n", b"h\n1,A\n", b"h\n1,\xe9,B\n", b"h\n"])
 def test_files_that_are_no_films_are_refused(read, small, content):
     (small / "movies.csv").write_bytes(content)
     with pytest.raises(
         DataError, match=r"movies\.csv: no film file of ml_20m .*Expected an id, a title and genres a line"
     ):
         read("ml_20m")
+
+
+def damaged(packed):
+    """A packed file cut short at several places, and with one bit changed at several others."""
+    for at in (0, 1, 5, 11, len(packed) // 2, len(packed) - 9, len(packed) - 1):
+        yield packed[:at]
+    for at in range(0, len(packed), 3):
+        yield packed[:at] + bytes([packed[at] ^ 16]) + packed[at + 1 :]
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
+def test_a_damaged_packed_file_is_an_error_that_names_it_or_does_no_harm(read, small, name):
+    text = (small / name).read_bytes()
+    (small / name).unlink()
+    hurt, whole = 0, None
+    for packed in (gzip.compress(text), *damaged(gzip.compress(text))):
+        (small / f"{name}.gz").write_bytes(packed)
+        try:
+            found = read("ml_20m").hash
+        except DataError as error:
+            assert f"{name}.gz: " in str(error)
+            hurt += 1
+        else:
+            assert found == (whole := whole or found)
+    assert whole is not None and hurt > len(text) // 6
 
 
 def test_a_missing_file_says_where_it_was_looked_for(read, small, tmp_path):

@@ -1,0 +1,34 @@
+"""Text: open a source's text file, packed or not, and tell all damage to it as a `DataError` that names the file."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+
+
+def open_text(path: Path, encoding: str = "utf-8", newline: str | None = None) -> Any:
+    """A text stream of a file, unpacked where its name ends in `.gz`; `newline` as for `open`."""
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    return opener(path, "rt", encoding=encoding, newline=newline)
+
+
+@contextmanager
+def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
+    """Around whatever reads a text file. Errors: `DataError` where it is damaged, unreadable or in another encoding."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not {encoding} text ({error.reason}). Expected {encoding}. Set encoding, for example to latin-1."
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
+    except csv.Error as error:
+        raise DataError(f"{path}: no table ({error}). Expected text with separators. Check the path.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}). Expected a readable file. Copy it again.") from None
