@@ -256,7 +256,7 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
     vectors = model.scorer.vectors()
     rows = judge.chunk_rows()
     # a score term makes its matrix for all rows that were encoded together
-    terms = any(type(o).score_term is not Objective.score_term for o in model.objectives.values())  # type: ignore[attr-defined]
+    terms = any(type(o).score_term is not Objective.score_term for o in model.objectives.values())
     for chunk in feed.score_batches(judge.events, rows if terms else ROWS):
         batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
         with autocast(experiment):

@@ -11,7 +11,7 @@ from ..specs import LayoutConfig
 from .context import Context, PartContext, Phase, Sites
 from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
 from .layouts import base_mask, event_states, layout_tokens, user_prefix, with_prefixes
-from .parts import Backbone, Compressor, Modifier, Objective, Output
+from .parts import Backbone, Compressor, Modifier, Objective, Output, Parts
 from .scorer import BoundScorer, Scorer, ScoreTerm
 from .tokens import Kind, States, Tokens
 
@@ -42,8 +42,8 @@ class Traits:
 class SequenceModel(nn.Module):
     """Tokens -> backbone (+ modifiers) -> states -> scorer.
 
-    `modifiers` and `objectives` are ordered by name; `generators` hold one source of randomness per part,
-    "backbone" for the backbone's.
+    `modifiers` and `objectives` are in the order of the configuration; `generators` hold one source of randomness
+    per part, "backbone" for the backbone's.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class SequenceModel(nn.Module):
         self.layout, self.traits, self.generators = layout, traits, dict(generators)
         self.embedding, self.actions, self.users = embedding, actions, users
         self.compressor, self.backbone = compressor, backbone
-        self.modifiers = nn.ModuleDict(dict(modifiers or {}))
+        self.modifiers = Parts[Modifier](modifiers or {})
         self.readout, self.scorer = readout, scorer
-        self.objectives = nn.ModuleDict(dict(objectives or {}))
+        self.objectives = Parts[Objective](objectives or {})
 
     def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None) -> Encoded:
         """Run the backbone over a batch; nothing here sees what must be predicted."""
@@ -75,7 +75,7 @@ class SequenceModel(nn.Module):
         shared.causal = self.traits.causal
         views = {name: self._view(shared, name) for name in self.modifiers}
         shared.sites = Sites([
-            (part, self.traits.sites[name], views[name]) for name, part in self._named_modifiers()
+            (part, self.traits.sites[name], views[name]) for name, part in self.modifiers.items()
         ])
         shared.tokens, readers = self._tokens(shared, batch)
         shared.base_mask = base_mask(shared.tokens, batch, self.traits.causal, readers)
@@ -97,11 +97,8 @@ class SequenceModel(nn.Module):
 
     def score_terms(self, batch: Batch, phase: Phase) -> list[ScoreTerm]:
         """The score terms of all objectives that have one, for this batch."""
-        own = [o for o in self.objectives.values() if type(o).score_term is not Objective.score_term]  # type: ignore[attr-defined]
+        own = [o for o in self.objectives.values() if type(o).score_term is not Objective.score_term]
         return [lambda items, o=o: o.score_term(batch, items, phase) for o in own]  # type: ignore[misc]
-
-    def _named_modifiers(self) -> list[tuple[str, Modifier]]:
-        return [(name, part) for name, part in self.modifiers.items() if isinstance(part, Modifier)]
 
     def _view(self, shared: Context, name: str) -> PartContext:
         generator = self.generators[f"modifier.{name}"]

@@ -61,7 +61,7 @@ def make_model(
     )
     context = replace(context or tiny_context(n_items), layout=configuration.layout.kind)
     model = build_model(configuration, registry, context, seed)
-    for objective in _objectives(model).values():
+    for objective in model.objectives.values():
         objective.bind(tag_parameters(model))
     return model
 
@@ -96,7 +96,7 @@ class Step:
 
 def forward(model: SequenceModel, batch: Batch, targets: Targets, phase: Any = "train") -> Step:
     """Encode a batch and ask every objective for its losses, in the model's own precision."""
-    objectives = _objectives(model)
+    objectives = model.objectives
     for objective in objectives.values():
         if (factors := objective.example_weights(targets, batch)) is not None:
             targets = replace(targets, weights=targets.weights * factors)
@@ -145,7 +145,3 @@ class _Groups:
 
     def masses_of(self, name: str, masses: Sequence[Tensor]) -> list[Tensor]:
         return [mass[..., self._columns[name]] for mass in masses] if name in self._columns else []
-
-
-def _objectives(model: SequenceModel) -> dict[str, Objective]:
-    return {name: part for name, part in model.objectives.items() if isinstance(part, Objective)}

@@ -78,9 +78,7 @@ class ModifierContract:
         check(defined <= set(named), f"defines {sorted(defined - set(named))}, which its spec does not declare")
 
     def part(self, model: SequenceModel) -> Modifier:
-        part = model.modifiers[self.spec.name]
-        assert isinstance(part, Modifier)
-        return part
+        return model.modifiers[self.spec.name]
 
     def test_the_neutral_setting_is_the_plain_backbone(self) -> None:
         if self.neutral is None:

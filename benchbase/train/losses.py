@@ -25,7 +25,7 @@ class LossMaker:
     def __init__(self, experiment: Experiment, model: SequenceModel):
         self.experiment, self.model = experiment, model
         self.weights = experiment.weights or {}
-        self.objectives = {name: o for name, o in model.objectives.items() if isinstance(o, Objective)}
+        self.objectives = dict(model.objectives.items())
         self.grouping = [name for name, o in self.objectives.items() if type(o).groups is not Objective.groups]
         self.routes: tuple[str, ...] = ()
         self.valid: Tensor | None = None  # the tokens of the last group that are no padding

@@ -112,6 +112,21 @@ def test_parts_of_one_shape_and_different_names_start_differently():
     assert not torch.equal(one["modifiers.absent.map.weight"], one["modifiers.absent_too.map.weight"])
 
 
+@pytest.mark.parametrize("name", ["items", "keys", "pop", "type", "training", "forward", "requires_grad_"])
+def test_a_part_may_have_any_plain_name(name):
+    """Modules have attributes of these names."""
+    mine = modifier(name, Absent, {"bias"})
+    loss = ObjectiveSpec(name=name, config=Config, build=lambda config, context: Silent(), source="here")
+    made = make_experiment(tiny_causal, objectives=[tiny_softmax, loss], modifiers=[mine])
+    assert list(made.model.modifiers) == [name] and list(made.model.objectives) == ["tiny_softmax", name]
+    own = dict(made.model.named_parameters())[f"objectives.{name}.own"]
+    assert made.model.objectives[name].own is own
+    fit(made)
+    again = make_experiment(tiny_causal, objectives=[tiny_softmax, loss], modifiers=[mine], seed=2)
+    again.model.load_state_dict(made.model.state_dict())
+    assert torch.equal(again.model.modifiers[name].map.weight, made.model.modifiers[name].map.weight)
+
+
 def test_the_order_of_parts_changes_no_start():
     one, other = start(modifiers=[wider, absent]), start(modifiers=[absent, wider])
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
