@@ -1,7 +1,7 @@
 """Features: align what a source says about items with the items that have events."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,7 +16,8 @@ def make_catalogue(
 ) -> tuple[Catalogue, dict[str, int]]:
     """The catalogue of the items with events, and how the item table fits them.
 
-    `item_ids` (n_items,) ascending. Errors: `DataError` for a table with repeated ids or columns of unequal length.
+    `item_ids` (n_items,) ascending. Errors: `DataError` for a table with repeated ids or columns of unequal length,
+    and for one that describes no item of the log.
     """
     padding = np.array([0 if item_ids.dtype.kind in "iu" else ""], item_ids.dtype)
     ids = np.concatenate((padding, item_ids))
@@ -24,6 +25,8 @@ def make_catalogue(
         return Catalogue(ids, has_time), {}
     row = _rows(item_ids, table, where)
     listed = int(np.count_nonzero(row >= 0))
+    if not listed:
+        _strangers(item_ids, np.asarray(table.ids), where)
     domain, domain_names = (None, ()) if table.domain is None else _domain(np.asarray(table.domain), row)
     catalogue = Catalogue(
         ids,
@@ -37,6 +40,15 @@ def make_catalogue(
         "listed_items_without_events": len(table.ids) - listed,
         "items_not_listed": len(item_ids) - listed,
     }
+
+
+def _strangers(item_ids: np.ndarray, ids: np.ndarray, where: str) -> NoReturn:
+    """A table of other items would be lost without a word, most often for want of one form of id."""
+    log, table = (", ".join(map(repr, each[:3].tolist())) or "nothing" for each in (item_ids, ids))
+    raise DataError(
+        f"{where}: no id of the item table occurs in the log: the log has {log}; the table has {table}. "
+        "Expected ids of the same form in both. Check which column holds the table's ids."
+    )
 
 
 def _rows(item_ids: np.ndarray, table: ItemTable, where: str) -> np.ndarray:

@@ -203,6 +203,12 @@ BAD_LOGS = {
     r"^log: item column 'year' has 2 values\. Expected 1, one for each item id\.": Log(
         ONE, ONE, items=ItemTable(ONE, columns={"year": np.ones(2)})
     ),
+    r"^log: no id of the item table occurs in the log: the log has 1; the table has 1\.5, 2\.0\. Expected ids of": Log(
+        ONE, ONE, items=ItemTable(np.array(["1.5", "2.0"]).astype(float))
+    ),
+    r"^log: no id of the item table occurs in the log: the log has 1; the table has nothing\. ": Log(
+        ONE, ONE, items=ItemTable(np.array([], int))
+    ),
 }
 
 

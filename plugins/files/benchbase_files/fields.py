@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 TICKS = {"s": 1, "ms": 1000, "us": 1_000_000, "iso": 1_000_000}
 """Ticks a second of the integers that times of each unit are read into."""
 
-WHOLE = re.compile(r"\s*[+-]?\d{1,18}\s*\Z")
+WHOLE = re.compile(r"\s*[+-]?[0-9]{1,18}\s*\Z")
+"""A text that counts as an integer; numpy and Python would also take `1_0` and digits of other scripts."""
 
 
 class Field(NamedTuple):
@@ -27,7 +28,7 @@ class Field(NamedTuple):
 def problem(field: Field, text: str, unit: str) -> str | None:
     """What is wrong with one value, and the fix; None where it is good."""
     if field.kind in ("id", "label"):
-        return None if text else f"{field.role} is empty. Expected an id. Mend or remove the line."
+        return None if text.strip() else f"{field.role} is empty. Expected an id. Mend or remove the line."
     if field.kind == "number":
         return (
             None
@@ -45,6 +46,15 @@ def problem(field: Field, text: str, unit: str) -> str | None:
         if _finite(text)
         else (f"{field.label} {text!r} is no number. Expected a time in {unit}. Mend the line or set timestamp_unit.")
     )
+
+
+def ids(texts: list[str], strings: bool = False) -> Any:
+    """Ids as integers where every text is one and `strings` does not forbid it, else the texts as they stand."""
+    import numpy as np
+
+    if not strings and all(map(WHOLE.match, set(texts))):
+        return np.array(texts, dtype=np.str_).astype(np.int64)
+    return np.array(texts, dtype=object)
 
 
 def whole(values: Any) -> Any:

@@ -1,49 +1,93 @@
-"""Items: a table with one row an item, all read as text except where a whole column is numbers."""
+"""Items: a table with one row an item; ids as the log has them, other columns numbers where all values are."""
 
 from pathlib import Path
 from typing import Any
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, find_file
+from benchbase.data import ItemTable, find_file, reading
 from benchbase.errors import DataError, nearest
 
 from .config import Items
+from .delimited import Layout
+from .fields import Field, ids, problem
 
 
-def read_items(config: Items, context: DataContext) -> ItemTable:
-    """The item table that the parameters describe. Errors: `DataError`."""
+def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
+    """The item table that the parameters describe; `strings`: the log's item ids are strings.
+
+    Errors: `DataError` with file and line.
+    """
     path = find_file(context, config.path)
-    frame = _frame(path, config)
-    categories = {
-        name: [tuple(label for label in str(text).split(config.category_separator) if label) for text in frame[name]]
-        for name in config.categories
-    }
+    named, found = _parquet(path, config) if config.format == "parquet" else _delimited(path, config, strings)
     return ItemTable(
-        _typed(frame[config.id]),
-        categories,
-        {name: _typed(frame[name]) for name in config.columns},
-        None if config.domain is None else frame[config.domain].astype(object).to_numpy(),
+        found,
+        {name: [_labels(text, config) for text in named[name]] for name in config.categories},
+        {name: _typed(named[name]) for name in config.columns},
+        None if config.domain is None else named[config.domain].astype(object).to_numpy(),
     )
 
 
-def _frame(path: Path, config: Items) -> Any:
+def _labels(text: Any, config: Items) -> tuple[str, ...]:
+    return tuple(label for label in str(text).split(config.category_separator) if label)
+
+
+def _features(config: Items) -> list[str]:
+    """The columns to read beside the id."""
+    return list(dict.fromkeys((*config.columns, *config.categories, *([config.domain] if config.domain else []))))
+
+
+def _parquet(path: Path, config: Items) -> tuple[dict[str, Any], Any]:
+    """The columns by name and the ids, as the file's own types have them."""
+    import pyarrow.parquet as pq
+
+    from .parquet import read_parquet
+
+    key = Field("item", "id", config.id)
+    found = read_parquet(path, [key], "s")[key]
+    names = pq.read_schema(path).names
+    for name in _features(config):
+        _known(path, name, names)
+    frame = pq.read_table(path, columns=_features(config)).to_pandas()
+    # A null is no label; among columns to keep it stays what pandas makes of it.
+    loose = {*config.categories, config.domain}
+    return {name: frame[name].where(frame[name].notna(), "") if name in loose else frame[name] for name in frame}, found
+
+
+def _delimited(path: Path, config: Items, strings: bool) -> tuple[dict[str, Any], Any]:
+    """The columns by name as text and the ids: integers where every one is and the log's are, else as they stand."""
     import pandas as pd
 
-    try:
-        if config.format == "parquet":
-            frame = pd.read_parquet(path)
-        else:
-            mark = config.separator or ("," if config.format == "csv" else "\t")
-            frame = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path}: no {config.format} table ({error}). Expected a row an item under a header. "
-            "Check items.format and items.separator."
-        ) from None
-    for name in (config.id, *config.columns, *config.categories, *([config.domain] if config.domain else [])):
-        if name not in frame.columns:
-            raise DataError(f"{path}: no item column {name!r}. {nearest(name, map(str, frame.columns), 'Columns')}")
-    return frame
+    layout = Layout(path, config.separator or ("," if config.format == "csv" else "\t"), True, "utf-8")
+    with reading(path):
+        rows = layout.rows()
+        line, names = next(rows, (0, []))
+        if not names:
+            raise DataError(f"{path}: the file is empty. Expected a row an item under a header. Check the path.")
+        names[0] = names[0].lstrip("\ufeff")
+        key, features = Field("item", "id", config.id), _features(config)
+        place, *places = (_known(path, name, names) for name in (config.id, *features))
+        texts: list[str] = []
+        values: list[list[str]] = [[] for _ in places]
+        for line, row in rows:
+            if len(row) != len(names):
+                raise DataError(
+                    f"{path}:{line}: {len(row)} columns, separated by {layout.separator!r}. Expected {len(names)}, as "
+                    "in the header. Mend the line, quote a value that holds the separator, or set items.separator."
+                )
+            if wrong := problem(key, row[place], "s"):
+                raise DataError(f"{path}:{line}: {wrong}")
+            texts.append(row[place])
+            for column, at in zip(values, places, strict=True):
+                column.append(row[at])
+    named = {name: pd.Series(column, dtype=str) for name, column in zip(features, values, strict=True)}
+    return named, ids(texts, strings)
+
+
+def _known(path: Path, name: str, names: list[str]) -> int:
+    """The place of a column among those of the file."""
+    if name not in names:
+        raise DataError(f"{path}: no item column {name!r}. {nearest(name, names, 'Columns')}")
+    return names.index(name)
 
 
 def _typed(column: Any) -> Any:

@@ -23,7 +23,14 @@ def read_log(config: FilesConfig, context: DataContext) -> Log:
         return log
     from .items import read_items
 
-    return replace(log, items=read_items(config.items, context))
+    return replace(log, items=read_items(config.items, context, _strings(log.item)))
+
+
+def _strings(ids: Any) -> bool:
+    """Whether ids, as an array or a Categorical, are strings."""
+    import numpy as np
+
+    return np.asarray(getattr(ids, "categories", ids)).dtype.kind not in "iu"
 
 
 def _read_table(config: FilesConfig, context: DataContext) -> Log:

@@ -237,6 +237,34 @@ def test_a_damaged_gzip_file_is_named(read, tmp_path):
         read(path="log.csv", format="csv")
 
 
+FORMS = {
+    "csv": "user,item,timestamp\n1,2,3\nann,20,35\nbob,2,4\n",
+    "sequence": "ann 1 2 3 50\nbob 4 2 6\n",
+    "pairs": "ann 1\nann 2\nbob 6\n",
+    "items": "item,title\n10,Once\n7,Twice upon a time\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_damaged_packed_file_is_an_error_that_names_it_or_does_no_harm(read, tmp_path, damaged, form):
+    text = FORMS[form].encode()
+    parameters = {"path": "log", "format": form}
+    if form == "items":
+        (tmp_path / "log.csv").write_text(CSV)
+        parameters = {"path": "log.csv", "format": "csv", "items": {"path": "log", "columns": ["title"]}}
+    hurt, whole = 0, None
+    for packed in (gzip.compress(text), *damaged(gzip.compress(text))):
+        (tmp_path / "log.gz").write_bytes(packed)
+        try:
+            found = read(**parameters).hash
+        except DataError as error:
+            assert "log.gz:" in str(error)
+            hurt += 1
+        else:
+            assert found == (whole := whole or found)
+    assert whole is not None and hurt > len(text) // 6
+
+
 def test_an_item_in_two_domains_is_refused(read, tmp_path):
     fails(
         read,
@@ -278,8 +306,70 @@ def test_bad_item_tables_are_refused(read, tmp_path):
     with pytest.raises(DataError, match=r"items\.csv: no item column 'titel'\. Did you mean 'title'\? Columns: item"):
         read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["titel"]})
     (tmp_path / "items.csv").write_text("")
-    with pytest.raises(DataError, match=r"items\.csv: no csv table .*Expected a row an item under a header\. Check"):
+    with pytest.raises(DataError, match=r"items\.csv: the file is empty\. Expected a row an item under a header"):
         read(path="log.csv", format="csv", items={"path": "items.csv"})
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("item,title\n10,A\n,B\n7,C\n", r":3: item is empty\. Expected an id\. Mend or remove the line\."),
+        ('item,title\n\n10,"A\nB"\n , C\n', r":5: item is empty"),
+        ("item,title\n10,A\n7\n", r":3: 1 columns, separated by ','\. Expected 2, as in the header\. Mend the line"),
+        ("item,title\n10,A, or B\n", r":2: 3 columns, .*quote a value that holds the separator, or set items\."),
+        ("item,title\n10,\xe9\n", r": not utf-8 text "),
+    ],
+)
+def test_bad_lines_of_an_item_table_are_refused(read, tmp_path, text, message):
+    (tmp_path / "log.csv").write_text(CSV)
+    (tmp_path / "items.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"items\.csv" + message):
+        read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["title"]})
+
+
+@pytest.mark.parametrize(
+    "items, table, titles",
+    [
+        (["10", "7"], ["7", "10"], ["", "A", "B"]),
+        (["010", "7"], ["007", "10"], ["", "A", "B"]),  # the log's ids are integers and so are these
+        (["10", "7"], ["x7", "10"], ["", "", "B"]),
+        (["007", "7", "x"], ["007", "7"], ["", "A", "B", ""]),  # the log's ids are strings: as they stand
+    ],
+)
+def test_ids_of_an_item_table_are_read_as_the_logs_are(read, tmp_path, items, table, titles):
+    (tmp_path / "log.csv").write_text("user,item,timestamp\n" + "".join(f"1,{item},5\n" for item in items))
+    (tmp_path / "items.csv").write_text("item,title\n" + "".join(map("{},{}\n".format, table, "AB")))
+    found = read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["title"]})
+    assert found.catalogue.columns["title"].tolist() == titles
+
+
+def test_a_table_of_other_items_is_refused_with_examples_of_both(read, tmp_path):
+    (tmp_path / "log.csv").write_text(CSV)
+    (tmp_path / "items.csv").write_text("item,title\n1.0,A\n7.0,B\n")
+    with pytest.raises(
+        DataError, match=r"no id of the item table occurs in the log: the log has 7, 10; the table has '1\.0', '7\.0'\."
+    ):
+        read(path="log.csv", format="csv", items={"path": "items.csv"})
+
+
+def test_ids_of_a_parquet_item_table_have_one_type_and_no_gap(read, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    (tmp_path / "log.csv").write_text(CSV)
+
+    def titles(ids, names=("A", "B")):
+        pq.write_table(pa.table({"item": ids, "title": names}), tmp_path / "items")
+        table = {"path": "items", "format": "parquet", "columns": ["title"], "categories": ["title"]}
+        catalogue = read(path="log.csv", format="csv", items=table).catalogue
+        return catalogue.columns["title"].tolist(), catalogue.categories["title"].labels
+
+    assert titles([7, 10]) == titles(["7", "10"]) == (["", "A", "B"], ("A", "B"))
+    assert titles([7, 10], (None, "B"))[1] == ("B",)
+    with pytest.raises(DataError, match=r"items: row 2 has no item\. Expected a value in every row"):
+        titles([7, None])
+    with pytest.raises(DataError, match=r"items: column 'item' holds double\. Expected integers or strings for item"):
+        titles([7.0, 10.0])
 
 
 @pytest.mark.parametrize(
