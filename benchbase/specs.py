@@ -110,7 +110,8 @@ class BuildContext:
 
     `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. Positions are below
     `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
-    backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout` meets.
+    backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout`
+    meets, and that the states for predicting actions have where an objective is built.
     """
 
     n_items: int

@@ -139,11 +139,14 @@ def _candidates(tokens: Tokens, batch: Batch) -> Tensor:
     return (~is_candidate[:, None, :] | same)[:, None]
 
 
-def event_states(h: Tensor, tokens: Tokens, batch: Batch, kind: str, masked: bool) -> States:
-    """States by event from the hidden of all tokens (B, S, D)."""
-    events = h[:, tokens.n_prefix :]
+def event_states(wide: Tensor, h: Tensor, tokens: Tokens, batch: Batch, kind: str, masked: bool) -> States:
+    """States by event: `before` from the hidden of all tokens as read out (B, S, any), `after` from it as scored.
+
+    Action heads take the width of the readout; items are scored at the width of their vectors (B, S, D).
+    """
+    before, after = wide[:, tokens.n_prefix :], h[:, tokens.n_prefix :]
     if kind == "interleaved":
-        return States(after=events[:, 1::2], before=events[:, 0::2], own=masked)
+        return States(after=after[:, 1::2], before=before[:, 0::2], own=masked)
     if kind == "stacked":
-        return States(after=events, before=events if bool(batch.hide_action.any()) else None, own=masked)
-    return States(after=events, before=events, own=masked)
+        return States(after=after, before=before if bool(batch.hide_action.any()) else None, own=masked)
+    return States(after=after, before=before, own=masked)

@@ -83,7 +83,7 @@ class SequenceModel(nn.Module):
         h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
         wide = shared.sites.readout(h)
         after = wide if self.readout is None else self.readout(wide)
-        states = event_states(after, shared.tokens, batch, self.layout.kind, self.traits.masked)
+        states = event_states(wide, after, shared.tokens, batch, self.layout.kind, self.traits.masked)
         return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
 
     def output(self, encoded: Encoded, batch: Batch, targets: Targets, phase: Phase,

@@ -95,6 +95,7 @@ class Modifier(nn.Module):
 class Output:
     """What an objective sees of a forward pass: states (P, D) gathered for the targets, and the rest.
 
+    States that predict actions are as wide as the readout leaves them (`BuildContext.state_width`).
     `traces` by name; `masses` one (B, H, S, G) per layer where groups were asked for; `embed(ids)` gives
     item vectors.
     """

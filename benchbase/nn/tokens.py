@@ -74,7 +74,7 @@ class PrefixTokens:
 
 @dataclass(frozen=True)
 class States:
-    """What the model knows, by event, (B, T, D) each.
+    """What the model knows, by event: `after` (B, T, D), `before` (B, T, the width of the readout).
 
     `after` event n predicts item n + 1; `before` knows item n but not action n. `own`: `after` of event
     n - 1 is stored at the hidden event n itself, as a masked backbone gives it.

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchbase.nn import Kind, PrefixTokens
+from benchbase.nn import Kind, Modifier, PrefixTokens
 from benchbase.nn.layouts import base_mask, causal_base, event_positions, layout_tokens, user_prefix, with_prefixes
-from benchbase.specs import LayoutConfig
+from benchbase.specs import Config, LayoutConfig, ModifierSpec
 from benchbase.testing.build import make_model
 from benchbase.testing.checking import EVENT_COLUMNS
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise
@@ -216,6 +216,32 @@ def test_states_before_know_the_item_but_not_its_action(kind):
             after = model.encode(replace(batch, actions=actions), "score").states.after[0, 3] @ cotangent[0]
         grad, = torch.autograd.grad(after, actions)
         assert (grad[0, :4].abs().sum(-1) > 0).all() and (grad[0, 4:] == 0).all()
+
+
+class Twice(Modifier):
+    """A readout that says everything twice."""
+
+    def __init__(self, config, context):
+        super().__init__()
+        self.readout_width = 2 * context.state_width
+
+    def readout(self, ctx, h):
+        return torch.cat([h, h], dim=-1)
+
+
+twice = ModifierSpec(name="twice", config=Config, build=Twice, source="tests", sites={"readout"})
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_action_heads_meet_the_readout_as_wide_as_it_is_and_item_scores_the_width_of_the_vectors(kind):
+    model, plain = double(tiny_causal, layout=kind, modifiers=[twice]), double(tiny_causal, layout=kind)
+    batch, targets = tiny_batch(task="action", candidates=2 if kind == "stacked" else 0, dtype=torch.float64)
+    encoded = encode(model, batch)
+    width, at = plain.backbone.width, (targets.row, targets.event)
+    states = model.output(encoded, batch, targets, "score").states
+    narrow = encode(plain, batch).states.predicting_action(*at)
+    assert states.shape == (len(targets), 2 * width) and encoded.states.after.shape[-1] == width
+    torch.testing.assert_close(states, torch.cat([narrow, narrow], dim=-1))
 
 
 def test_states_of_a_masked_backbone_stand_at_the_hidden_event_itself():
