@@ -16,7 +16,7 @@ from ..errors import BenchbaseError, RecordError, Refusal, RunError
 from ..registry import Registry
 from ..specs import defaults
 from .measures import largest_cutoff, means
-from .plan import Cell, Data
+from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
 from .tables import curve_table, events_table, topk_table
@@ -61,7 +61,7 @@ def run_cell(
     code = code_of(cell, data, registry)
     checkpoint = out / "checkpoints" / f"{cell.run_id}-{code.hash}"
     _forget(cell, out, keep=checkpoint)
-    facts = _facts(cell, suite, data, code)
+    facts = _facts(cell, suite, registry, data, code)
     tables: dict[str, Any] = {}
     try:
         outcome, tables = _compute(cell, suite, registry, data, checkpoint, report)
@@ -83,7 +83,7 @@ def record_death(cell: Cell, suite: Suite, registry: Registry, data: Data, out: 
     """The record of a run whose process was ended from outside; its checkpoint stays for the next try."""
     code = code_of(cell, data, registry)
     where = environment(code.plugins, code.sources, "", suite.train.threads)
-    facts = {**_facts(cell, suite, data, code), "reason": cause, "environment": where}
+    facts = {**_facts(cell, suite, registry, data, code), "reason": cause, "environment": where}
     return write_record(out / "runs" / cell.run_id, facts, {})
 
 
@@ -117,12 +117,13 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     return outcome, {name: table for name, table in tables.items() if table is not None}
 
 
-def _facts(cell: Cell, suite: Suite, data: Data, code: Code) -> dict[str, Any]:
+def _facts(cell: Cell, suite: Suite, registry: Registry, data: Data, code: Code) -> dict[str, Any]:
     """What is known before anything runs, and what a run that fails says of the rest."""
     choice = cell.configuration
     return {
         "run_id": cell.run_id, "code": code.hash, "status": "failed", "reason": "", "suite": suite.suite,
         "seed": cell.seed, "configuration": {**choice.canonical(), "label": cell.label, "ablate": choice.ablate},
+        "deterministic": is_deterministic(choice, registry),
         "protocol": defaults(suite.protocol), "train": defaults(suite.train), "data": _data(suite, data), "metrics": {},
         "cost": {}, "training": {}, "evaluation": {}, "route": [],
     }

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..config import Configuration, Part, Suite, canonical_json, parse_selector,
 from ..data import prepare
 from ..errors import BenchbaseError, DataError, RecordError, Refusal
 from ..registry import Registry
-from ..specs import DataContext
+from ..specs import DataContext, RecommenderSpec
 from .records import SCHEMA, records_folder, write_file
 
 FILE = "plan.json"
@@ -69,17 +68,14 @@ class Plan:
     def selected(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.selected]
 
-    @cached_property
-    def by_id(self) -> Mapping[str, Cell]:
-        return {cell.run_id: cell for cell in self.cells}
-
     def plain(self) -> dict[str, Any]:
         """What the plan says to those that see records only: the suite's name, order, baseline, and every cell."""
         labels = list(dict.fromkeys(cell.label for cell in self.cells))
         suite = self.suite
         return {"schema": SCHEMA, "suite": suite.suite, "baseline": suite.baseline or labels[0], "entries": labels,
                 "datasets": suite.dataset_labels, "metrics": list(suite.protocol.metrics), "seeds": list(suite.seeds),
-                "guards": suite.guards, "cells": [cell.plain() for cell in self.cells]}
+                "guards": suite.guards, "hashes": {label: data.hash for label, data in self.data.items()},
+                "cells": [cell.plain() for cell in self.cells]}
 
 
 def make_plan(suite: Suite, registry: Registry, only: Iterable[str] = ()) -> Plan:
@@ -88,21 +84,29 @@ def make_plan(suite: Suite, registry: Registry, only: Iterable[str] = ()) -> Pla
     ConfigError and the like for selectors that select nothing; DataError for every data set that cannot be used.
     """
     configurations = suite.configurations(registry)
-    chosen = _chosen(suite, configurations, only)
+    chosen = _chosen(suite, registry, configurations, only)
     data = _load(suite, registry, chosen)
     cells = []
     for label, dataset in data.items():
         for configuration in configurations:
             reason = dataset.refusal or _refusal(configuration, suite, registry, dataset)
-            for seed in seeds_of(configuration, suite):
+            for seed in seeds_of(configuration, suite, registry):
                 cells.append(Cell(run_id(configuration, suite, dataset.hash, seed), configuration.label, label, seed,
                                   configuration, reason, (configuration.label, label, seed) in chosen))
     return Plan(suite, registry, tuple(cells), data)
 
 
-def seeds_of(configuration: Configuration, suite: Suite) -> Sequence[int]:
-    """The seeds to run: a recommender is given none, so it runs once, and its one result stands for every seed."""
-    return suite.seeds[:1] if configuration.recommender else suite.seeds
+def seeds_of(configuration: Configuration, suite: Suite, registry: Registry) -> Sequence[int]:
+    """The seeds to run: what is deterministic runs once, and its one result stands for every seed."""
+    return suite.seeds[:1] if is_deterministic(configuration, registry) else suite.seeds
+
+
+def is_deterministic(configuration: Configuration, registry: Registry) -> bool:
+    """Whether no seed moves its results, as its recommender promises."""
+    if configuration.recommender is None:
+        return False
+    spec = registry.get("recommender", configuration.recommender.name)
+    return isinstance(spec, RecommenderSpec) and spec.deterministic
 
 
 def context_of(folder: Path | None, seed: int = 0) -> DataContext:
@@ -127,12 +131,39 @@ def load_one(suite: Suite, registry: Registry, label: str) -> Data:
 
 
 def write_plan(plan: Plan, out: Path) -> None:
-    """Keep the plan beside the records. RecordError where the folder holds runs of another suite."""
-    path = out / "runs" / FILE
-    if (before := read_plan(out / "runs")) and before["suite"] != plan.suite.suite:
+    """Keep the plan beside the records, in place of one that cannot be read too. What an earlier plan says of data sets
+    that are not at hand now stays in it, as far as the suite still asks for it. RecordError where the folder holds runs
+    of another suite.
+    """
+    try:
+        before = read_plan(out / "runs")
+    except RecordError:
+        before = None
+    if before and before["suite"] != plan.suite.suite:
         raise RecordError(f"{out}: holds runs of the suite '{before['suite']}', not of '{plan.suite.suite}'. "
                           "Expected a folder of one suite. Give another with --out.")
-    write_file(path, (canonical_json(plan.plain()) + "\n").encode())
+    merged = _with_absent(plan, before) if before else plan.plain()
+    write_file(out / "runs" / FILE, (canonical_json(merged) + "\n").encode())
+
+
+def _with_absent(plan: Plan, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan as plain data, with the earlier cells of those of its data sets that are not at hand."""
+    now, suite = plan.plain(), plan.suite
+    hashes = {label: hash_ for label, hash_ in before.get("hashes", {}).items()
+              if label in suite.dataset_labels and label not in plan.data}
+    known = {configuration.label: configuration for configuration in suite.configurations(plan.registry)}
+
+    def asked(cell: Mapping[str, Any]) -> bool:
+        """Whether the suite still asks for this run: the same configuration, protocol and training."""
+        configuration = known.get(cell["label"])
+        if configuration is None or cell["seed"] not in seeds_of(configuration, suite, plan.registry):
+            return False
+        return bool(cell["run_id"] == run_id(configuration, suite, hashes[cell["dataset"]], cell["seed"]))
+
+    kept = [cell for cell in before["cells"] if cell["dataset"] in hashes and asked(cell)]
+    order = {label: place for place, label in enumerate(suite.dataset_labels)}
+    return {**now, "hashes": {**hashes, **now["hashes"]},
+            "cells": sorted([*now["cells"], *kept], key=lambda cell: order[cell["dataset"]])}
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:
@@ -157,11 +188,12 @@ def plan_of(out: Path) -> dict[str, Any]:
     return plan
 
 
-def _chosen(suite: Suite, configurations: Sequence[Configuration], only: Iterable[str]) -> set[tuple[str, str, int]]:
+def _chosen(suite: Suite, registry: Registry, configurations: Sequence[Configuration],
+            only: Iterable[str]) -> set[tuple[str, str, int]]:
     """Label, data set and seed of every cell that some selector means. BenchbaseError where one of them means none."""
     cells = [(configuration, label, part, seed)
              for label, part in zip(suite.dataset_labels, suite.datasets, strict=True)
-             for configuration in configurations for seed in seeds_of(configuration, suite)]
+             for configuration in configurations for seed in seeds_of(configuration, suite, registry)]
     chosen = set()
     for text in tuple(only) or ("*",):
         selector = parse_selector(text)

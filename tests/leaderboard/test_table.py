@@ -211,11 +211,15 @@ def test_a_folder_without_any_result_is_a_table_of_reasons(make: Any) -> None:
     assert "pending" in to_text(board) and "pending" in to_markdown(board)
 
 
-def test_one_run_of_a_recommender_stands_for_every_seed(make: Any, above: Any) -> None:
-    whole = {("d", "pop"): {"configuration": {"recommender": {"name": "pop"}, "label": "pop", "ablate": False}}}
-    board = make_leaderboard(
-        make({("d", "a"): {s: above(0.3, s) for s in (1, 2)}, ("d", "pop"): {1: above(0.3, 9)}}, facts=whole)
-    )
+def test_one_run_of_what_is_deterministic_stands_for_every_seed(make: Any, above: Any) -> None:
+    def recommender(label: str, deterministic: bool) -> dict[str, Any]:
+        configuration = {"recommender": {"name": label}, "label": label, "ablate": False}
+        return {"configuration": configuration, "deterministic": deterministic}
+
+    whole = {("d", "pop"): recommender("pop", True), ("d", "drawn"): recommender("drawn", False)}
+    two = {("d", label): {s: above(0.3, s) for s in (1, 2)} for label in ("a", "drawn")}
+    board = make_leaderboard(make({**two, ("d", "pop"): {1: above(0.3, 9)}}, facts=whole))
+    assert rows(board)["drawn"].flags == ()
     assert rows(board)["pop"].flags == ("deterministic",)
     assert rows(board)["pop"].versus is not None
     assert "pop: deterministic, so one run stands for every seed" in notes(board)

@@ -27,7 +27,12 @@ class Constant:
 
 
 constant = RecommenderSpec(
-    name="constant", config=Config, build=lambda config, context: Constant(), source="tests", guard=True
+    name="constant",
+    config=Config,
+    build=lambda config, context: Constant(),
+    source="tests",
+    guard=True,
+    deterministic=True,
 )
 needs_pointwise = ModifierSpec(
     name="needs_pointwise",
@@ -67,10 +72,11 @@ def test_every_configuration_on_every_data_set_with_every_seed(suite: dict[str, 
     assert len({cell.run_id for cell in plan.cells}) == len(plan.cells)
 
 
-def test_a_recommender_runs_once(suite: dict[str, Any], rich: Registry) -> None:
-    assert [cell for cell in cells(plan_suite(suite, rich)) if cell[0] == "constant"] == [
-        ("constant", "tiny_data", 1, "run")
-    ]
+def test_only_what_is_deterministic_runs_once(suite: dict[str, Any], rich: Registry) -> None:
+    rich = rich.with_specs([replace(constant, name="drawn", deterministic=False)])
+    found = [cell for cell in cells(plan_suite(suite, rich)) if cell[0] in ("constant", "drawn")]
+    assert found == [("constant", "tiny_data", 1, "run"), ("drawn", "tiny_data", 1, "run"),
+                     ("drawn", "tiny_data", 2, "run")]
 
 
 def test_what_does_not_fit_is_skipped_with_the_reason(suite: dict[str, Any], rich: Registry) -> None:
@@ -145,6 +151,40 @@ def test_a_folder_belongs_to_one_suite(suite: dict[str, Any], registry: Registry
     write_plan(plan_suite(suite, registry), tmp_path)
     with pytest.raises(RecordError, match=r"holds runs of the suite 'tiny', not of 'other'. Expected a folder of"):
         write_plan(plan_suite({**suite, "suite": "other"}, registry), tmp_path)
+
+
+def test_runs_on_data_that_is_not_at_hand_stay_in_the_plan(
+    suite: dict[str, Any], registry: Registry, tmp_path: Path
+) -> None:
+    """Elsewhere, or after the files moved: what was finished on them is not forgotten."""
+    here = registry.with_specs([replace(tiny_data, name="absent")])
+    gone = registry.with_specs([absent])
+    suite = {**suite, "datasets": ["absent", "tiny_data"]}
+    write_plan(plan_suite(suite, here), tmp_path)
+    before = plan_of(tmp_path)
+    write_plan(plan_suite(suite, gone, ["dataset=tiny_data"]), tmp_path)
+    assert plan_of(tmp_path) == before and len(before["cells"]) == 8
+    write_plan(plan_suite(suite, gone, ["dataset=tiny_data"]), tmp_path)
+    assert plan_of(tmp_path) == before
+    fewer = {**suite, "seeds": [1], "grid": {"backbone": ["tiny_causal"]}}
+    write_plan(plan_suite(fewer, gone, ["dataset=tiny_data"]), tmp_path)
+    assert [(cell["dataset"], cell["label"], cell["seed"]) for cell in plan_of(tmp_path)["cells"]] == [
+        ("absent", "tiny_causal", 1), ("tiny_data", "tiny_causal", 1)
+    ]
+    other = {**suite, "train": {**suite["train"], "epochs": 4}}  # its runs are others, and these are not known
+    write_plan(plan_suite(other, gone, ["dataset=tiny_data"]), tmp_path)
+    assert {cell["dataset"] for cell in plan_of(tmp_path)["cells"]} == {"tiny_data"}
+
+
+@pytest.mark.parametrize("text", ["{", '{"schema": 9}', "[]"])
+def test_a_damaged_plan_is_written_anew(
+    suite: dict[str, Any], registry: Registry, tmp_path: Path, text: str
+) -> None:
+    plan = plan_suite(suite, registry)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "plan.json").write_text(text)
+    write_plan(plan, tmp_path)
+    assert plan_of(tmp_path) == plan.plain()
 
 
 def test_plans_that_cannot_be_read(tmp_path: Path) -> None:
