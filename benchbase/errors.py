@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class BenchbaseError(Exception):
@@ -17,6 +18,9 @@ class ConfigError(BenchbaseError):
     def __init__(self, problems: Iterable[str]):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.problems,)
 
 
 class PluginError(BenchbaseError):
@@ -37,6 +41,9 @@ class RunError(BenchbaseError):
     def __init__(self, message: str, status: str = "failed"):
         self.status = status
         super().__init__(message)
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.status)
 
 
 class RecordError(BenchbaseError):

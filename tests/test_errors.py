@@ -1,5 +1,7 @@
 """Errors a user can meet."""
 
+import pickle
+
 import pytest
 
 from benchbase import errors
@@ -16,6 +18,12 @@ def test_a_run_error_says_how_its_record_is_marked():
     assert RunError("no").status == "failed"
     error = RunError("loss is not finite", status="diverged")
     assert (error.status, str(error)) == ("diverged", "loss is not finite")
+
+
+@pytest.mark.parametrize("error", [ConfigError(["a", "b"]), RunError("no", "timeout"), BenchbaseError("x")])
+def test_errors_are_the_same_in_another_process(error):
+    other = pickle.loads(pickle.dumps(error))
+    assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize("name", ["ConfigError", "PluginError", "DataError", "Refusal", "RunError", "RecordError"])
