@@ -119,9 +119,13 @@ def leave_one_out(interactions: Interactions, config: LeaveOneOut) -> Division:
 
 
 def temporal_ratio(interactions: Interactions, config: TemporalRatio) -> Division:
-    """Shares of each user's own events, rounded down but at least one; users of fewer than three only train."""
+    """Shares of each user's own events, rounded down but one at least, as of those to train on.
+
+    Users of fewer than three only train.
+    """
     size = np.diff(interactions.offsets)
     n_valid = np.maximum((size * config.valid).astype(np.int64), 1) if config.valid else np.zeros_like(size)
+    n_valid = np.minimum(n_valid, size - 2)
     n_test = np.minimum(np.maximum((size * config.test).astype(np.int64), 1), size - n_valid - 1)
     n_valid, n_test = np.where(size >= 3, n_valid, 0), np.where(size >= 3, n_test, 0)
     to_end = np.repeat(interactions.offsets[1:], size) - np.arange(interactions.n_events)

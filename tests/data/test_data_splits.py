@@ -88,8 +88,9 @@ def test_leave_one_out_gives_each_long_user_one_event_of_each_part(events, targe
     assert found.facts["users_too_short"] == interactions.n_users - n_long
 
 
-@given(EVENTS, st.floats(0, 0.6), st.floats(0.01, 0.39))
+@given(EVENTS, st.floats(0, 0.98), st.floats(0.01, 0.39))
 def test_temporal_ratio_gives_each_long_user_shares_and_something_to_train_on(events, valid, test):
+    assume(valid + test < 1)
     interactions, found = divide(events, {"name": "temporal_ratio", "valid": valid, "test": test})
     for user in range(interactions.n_users):
         sizes = np.bincount(found.part[interactions.offsets[user] : interactions.offsets[user + 1]], minlength=3)
@@ -97,8 +98,8 @@ def test_temporal_ratio_gives_each_long_user_shares_and_something_to_train_on(ev
         if n < 3:
             assert sizes[TRAIN] == n
             continue
-        assert sizes[TRAIN] >= 1
-        assert sizes[VALID] == (max(1, int(n * valid)) if valid else 0)
+        assert sizes[TRAIN] >= 1 and sizes[TEST] >= 1
+        assert sizes[VALID] == (min(max(1, int(n * valid)), n - 2) if valid else 0)
         assert sizes[TEST] == min(max(1, int(n * test)), n - sizes[VALID] - 1)
 
 
