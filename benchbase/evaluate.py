@@ -167,10 +167,13 @@ class _Judge:
         self.rows = score_rows(self.interactions, events, protocol.window)
         filtered = self._target_is_seen(events)
         self.left_out = int(filtered.sum())
-        self.events, self.rows = events[~filtered], self.rows[~filtered]
-        self.target = self.interactions.item[self.events].astype(np.int64)
         self.known = np.zeros(self.catalogue.n_items + 1, bool)
         self.known[np.unique(self.interactions.item[data.split.part == TRAIN])] = True
+        self.events, self.rows = events[~filtered], self.rows[~filtered]
+        lonely = self._without_candidates()
+        self.without_candidates = int(lonely.sum())
+        self.events, self.rows = self.events[~lonely], self.rows[~lonely]
+        self.target = self.interactions.item[self.events].astype(np.int64)
         n = len(self.events)
         self.above, self.tied, self.candidates = (np.zeros(n, np.int32) for _ in range(3))
         self.top_items = np.zeros((n, self.top_k), np.int32)
@@ -209,6 +212,18 @@ class _Judge:
             out[rows[past.row[hits]]] = True
         return out
 
+    def _without_candidates(self) -> np.ndarray:
+        """Events (n,) bool whose user has seen every train item and whose target is none: nothing is left to rank."""
+        out = np.zeros(len(self.events), bool)
+        if self.protocol.candidates != "train_items":
+            return out
+        cold = np.flatnonzero(~self.known[self.interactions.item[self.events]])
+        for rows in np.split(cold, np.arange(ROWS, len(cold), ROWS)):
+            seen = self.seen(self.rows[rows])
+            n_seen = np.bincount(seen.row[self.known[seen.item]], minlength=len(rows))
+            out[rows] = n_seen == self.known.sum()
+        return out
+
     def _allowed(self, target: np.ndarray) -> Tensor | None:
         kind = self.protocol.candidates
         if kind == "catalogue":
@@ -239,6 +254,7 @@ class _Judge:
         facts = {
             "evaluated": n,
             "left_out_target_seen": self.left_out,
+            "left_out_without_candidates": self.without_candidates,
             "cold_share": float((~self.known[self.target]).mean()) if n else None,
             "tied_share": float((self.tied > 0).mean()) if n else None,
         }

@@ -223,6 +223,24 @@ def test_an_item_without_training_events_is_a_miss_where_only_train_items_are_ca
     assert hits[missed].sum() == 0 and hits[~missed].all()
 
 
+@pytest.mark.parametrize("filter_seen", ["history", "none"])
+def test_a_cold_target_of_a_user_who_has_seen_every_train_item_is_left_out_and_counted(filter_seen):
+    """No candidate is left for it, not even itself."""
+    world = worlds.tiny_world()
+    ends = world.interactions.offsets[1:]
+    item = (np.arange(ends[-1]) % 2 + 1).astype(np.int32)  # train items: 1 and 2, and everybody has seen both
+    item[ends[0] - 1] = 3  # the cold target
+    world = worlds.World(replace(world.interactions, item=item), world.catalogue)
+    experiment = experiment_of(None, world, candidates="train_items", filter_seen=filter_seen)
+    data = experiment.data
+    ranking = rank(replace(experiment, recommender=Given(lambda last: np.zeros((len(last), 30)))), "test")
+    without = 1 if filter_seen == "history" else 0
+    assert ranking.facts["left_out_without_candidates"] == without
+    assert (ranking.candidates > 0).all()
+    assert ranking.facts["evaluated"] + without + ranking.facts["left_out_target_seen"] == len(data.split.test_events)
+    assert (0 in ranking.user) == (filter_seen == "none")
+
+
 def test_a_constant_scorer_lands_at_chance_exactly():
     experiment = experiment_of(Given(lambda last: np.zeros((len(last), 30))), metrics=["ndcg@10", "recall@5", "mrr@7"])
     ranking = rank(experiment, "test")
