@@ -28,7 +28,8 @@ class Field(NamedTuple):
 def problem(field: Field, text: str, unit: str) -> str | None:
     """What is wrong with one value, and the fix; None where it is good."""
     if field.kind in ("id", "label"):
-        return None if text.strip() else f"{field.role} is empty. Expected an id. Mend or remove the line."
+        expected = "an id" if field.kind == "id" else "a name"
+        return None if text.strip() else f"{field.role} is empty. Expected {expected}. Mend or remove the line."
     if field.kind == "number":
         return (
             None
@@ -65,7 +66,8 @@ def whole(values: Any) -> Any:
 
 
 def _finite(text: str) -> bool:
+    """Whether a text is a finite number; Python alone would take `1_0` for ten."""
     try:
-        return math.isfinite(float(text))
+        return "_" not in text and math.isfinite(float(text))
     except ValueError:
         return False

@@ -10,7 +10,7 @@ from benchbase.data import Log, find_file, open_text, reading
 from benchbase.errors import DataError
 
 from .config import FilesConfig
-from .fields import TICKS, Field, problem, whole
+from .fields import TICKS, Field, ids, problem, whole
 
 TIME = Field("timestamp", "time", "time")
 
@@ -33,7 +33,7 @@ def read_sequence(config: FilesConfig, context: DataContext) -> Log:
     times = None if config.times is None else _times(config, context, users, sizes, lines, path)
     empty = sizes.count(0)
     facts = {"users without items": str(empty)} if empty else {}
-    return Log(np.repeat(_ids(users), sizes), _ids(items), times, ticks=TICKS[config.timestamp_unit], facts=facts)
+    return Log(np.repeat(ids(users), sizes), ids(items), times, ticks=TICKS[config.timestamp_unit], facts=facts)
 
 
 def _times(
@@ -70,21 +70,20 @@ def _ticks(texts: list[str], unit: str) -> np.ndarray:
         import pandas as pd
 
         return np.asarray(pd.to_datetime(texts, format="ISO8601", utc=True).as_unit("us").asi8)
-    values = _ids(texts)
+    values = ids(texts)
     return np.asarray(whole(values if values.dtype.kind == "i" else values.astype(np.float64)))
 
 
 def _lines(path: Path, config: FilesConfig) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of every line that is not blank."""
+    mark = config.separator
     with reading(path, config.encoding), open_text(path, config.encoding) as stream:
         for number, line in enumerate(stream, 1):
-            if fields := line.split() if config.separator is None else line.rstrip("\n").split(config.separator):
+            fields = line.rstrip("\n").split(mark) if mark is not None and line.strip() else line.split()
+            if not all(map(str.strip, fields)):
+                raise DataError(
+                    f"{path}:{number}: a field is empty. Expected a value before and after each {mark!r}. "
+                    "Mend the line or set separator."
+                )
+            if fields:
                 yield number, fields
-
-
-def _ids(texts: list[str]) -> np.ndarray:
-    """Integers where all are, else strings."""
-    try:
-        return np.array(texts, dtype=np.str_).astype(np.int64)
-    except (ValueError, OverflowError):
-        return np.array(texts, dtype=object)

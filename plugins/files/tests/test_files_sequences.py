@@ -30,6 +30,29 @@ def test_ids_may_be_strings_and_columns_have_another_separator(read, tmp_path):
     assert sequences(read(path="log.txt", format="sequence", separator=",")) == {"ann": ["x y", "z"]}
 
 
+def test_blank_lines_are_skipped_whatever_the_separator(read, tmp_path):
+    (tmp_path / "log.txt").write_text("1,7\n\n  \n2,5\n\n")
+    assert sequences(read(path="log.txt", format="sequence", separator=",")) == {1: [7], 2: [5]}
+
+
+@pytest.mark.parametrize("bad", ["1,7,", ",7", "1,,7", "1, ,7", ",,"])
+@pytest.mark.parametrize("form", ["log", "times"])
+def test_empty_fields_are_refused_with_their_line(read, tmp_path, bad, form):
+    texts = {"log": "1,7\n1,7\n", "times": "1,3\n1,3\n"}
+    for name, text in {**texts, form: f"{texts[form][:4]}{bad}\n"}.items():
+        (tmp_path / name).write_text(text)
+    message = rf"{form}:2: a field is empty\. Expected a value before and after each ','\. Mend the line"
+    with pytest.raises(DataError, match=message):
+        read(path="log", times="times", format="sequence", separator=",")
+
+
+def test_only_plain_digits_are_integers(read, tmp_path):
+    (tmp_path / "log.txt").write_text("1 1_0 10\n")
+    assert sequences(read(path="log.txt", format="sequence")) == {1: ["1_0", "10"]}
+    (tmp_path / "log.txt").write_text("1 ٣ 3\n", encoding="utf-8")
+    assert sequences(read(path="log.txt", format="sequence")) == {1: ["٣", "3"]}
+
+
 def test_users_without_items_are_left_out_and_counted(read, tmp_path):
     (tmp_path / "log.txt").write_text("1 7\n2\n")
     found = read(path="log.txt", format="sequence")
@@ -63,6 +86,7 @@ def test_a_parallel_file_gives_times(read, tmp_path, unit, times):
         ("1 9 3\n3 5\n", r"times\.txt:2: user 3 with 1 times\. Expected user 2 with 1"),
         ("1 9 3\n", r"times\.txt: fewer lines than .*log\.txt, which has 2\. Expected one line of times for each"),
         ("1 9 3\n2 5\n3 4\n", r"times\.txt: more lines than"),
+        ("1 9 1_0\n2 5\n", r"times\.txt:1: time '1_0' is no number\. Expected a time in s\."),
         ("1 9 noon\n2 5\n", r"times\.txt:1: time 'noon' is no number\. Expected a time in s\."),
     ],
 )
