@@ -143,11 +143,14 @@ def _convert(values: Any, field: Field, unit: str) -> Any:
     import pandas as pd
 
     if field.kind == "time" and unit == "iso":
+        if not values.str.match("[0-9]", na=False).all():
+            raise ValueError("a time is no date")  # pandas takes blanks for no time, and "today" for today
         return pd.to_datetime(values, format="ISO8601", utc=True).dt.as_unit("us").astype("int64").to_numpy()
     if values.dtype.kind not in "if":
         values = values.astype("category")
-        if field.kind == "id" and (values.cat.categories == "").any():
-            raise ValueError("an id is empty")
+        # A line that ends before the column leaves it without a code.
+        if (values.cat.codes < 0).any() or (values.cat.categories.str.strip() == "").any():
+            raise ValueError(f"{field.role} is empty")
         return values.array
     array = values.to_numpy()
     if field.kind == "number" and not np.isfinite(array).all():

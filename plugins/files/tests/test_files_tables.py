@@ -163,6 +163,8 @@ def fails(read, tmp_path, text, message, **parameters):
 
 
 RATED = {"columns": {"actions": ["rating"]}}
+ISO = {"timestamp_unit": "iso"}
+SHOP = {"columns": {"domain": "shop"}}
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,16 @@ RATED = {"columns": {"actions": ["rating"]}}
             r":3: timestamp 'noon' is no number\. Expected a time in s\. Mend",
             {},
         ),
+        *(
+            (f"user,item,timestamp\n1,2,2019-01-01\n1,2,{time}\n", rf":3: timestamp '{time}' is no ISO date", ISO)
+            for time in ("", "NaT", "nan", "today", "now", " ")
+        ),
+        ("user,item,timestamp\n1,2,2019-01-01\n1,2\n", r":3: 2 columns, separated by ','\. Expected at least 3", ISO),
+        ("user,item,timestamp,shop\n1,2,3,a\n1,2,3\n", r":3: 3 columns, separated by ','\. Expected at least 4", SHOP),
+        ("user,item,timestamp,shop\n1,2,3,a\n1,2,3,\n", r":3: domain is empty\. Expected a name\. Mend", SHOP),
+        ("timestamp,item,user\n3,2,a\n3,2\n", r":3: 2 columns, separated by ','\. Expected at least 3", {}),
+        ("user,item,timestamp\na,2,3\n ,2,3\n", r":3: user is empty", {}),
+        ("user,item,timestamp\n1,2,1_0\n", r":2: timestamp '1_0' is no number", {}),
         ("user,item,timestamp\n1,2,\n", r":2: timestamp '' is no number", {}),
         (
             "user,item,timestamp\n1,2,2019-13-01\n",
