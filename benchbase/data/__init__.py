@@ -6,7 +6,7 @@ from .encode import encode
 from .filters import DatasetConfig
 from .interactions import Interactions
 from .log import ItemTable, Log
-from .paths import MissingFile, cache_folder, default_cache, find_file, find_folder
+from .paths import MissingFile, cache_folder, default_cache, find_file, find_files, find_folder
 from .prepare import Prepared, prepare
 from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
 from .splits import Split, split
@@ -32,6 +32,7 @@ __all__ = [
     "default_cache",
     "encode",
     "find_file",
+    "find_files",
     "find_folder",
     "open_text",
     "prepare",

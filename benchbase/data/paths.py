@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
@@ -34,9 +35,8 @@ def find_file(context: DataContext, path: str | Path) -> Path:
     Where `path` itself is absent, `path` with `.gz` appended is taken. Errors: `MissingFile`.
     """
     for place in places(context, path):
-        for candidate in (place, place.with_name(place.name + ".gz")):
-            if candidate.is_file():
-                return candidate
+        if found := _inside(place.parent, place.name):
+            return found
     raise missing(context, path, "file")
 
 
@@ -46,6 +46,33 @@ def find_folder(context: DataContext, path: str | Path) -> Path:
         if place.is_dir():
             return place
     raise missing(context, path, "folder")
+
+
+def find_files(context: DataContext, folder: str | Path, names: Iterable[str]) -> list[Path]:
+    """All of `names` out of one folder, the first of those that `folder` may be that holds every one.
+
+    Errors: `MissingFile` that says of each folder what it lacks.
+    """
+    names = list(names)
+    lacks = {}
+    for place in places(context, folder):
+        if place.is_dir():
+            found = {name: _inside(place, name) for name in names}
+            if len(files := [path for path in found.values() if path is not None]) == len(names):
+                return files
+            lacks[place] = [name for name, path in found.items() if path is None]
+    if not lacks:
+        raise missing(context, folder, "folder")
+    told = "; ".join(f"{place} lacks {', '.join(absent)}" for place, absent in lacks.items())
+    raise MissingFile(
+        f"{folder}: no folder holds all files. {told}. Expected {', '.join(names)} in one folder. "
+        "Add what is missing, or give the path of another folder."
+    )
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """A file of a folder, packed or not."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def places(context: DataContext, path: str | Path) -> list[Path]:

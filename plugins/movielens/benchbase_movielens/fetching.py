@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from benchbase import DataContext
-from benchbase.data import MissingFile, cache_folder, find_file, find_folder
+from benchbase.data import MissingFile, cache_folder, find_files
 from benchbase.errors import DataError
 
 from .config import MovieLensConfig
@@ -19,21 +19,17 @@ BASE = "https://files.grouplens.org/datasets/movielens"
 
 
 def locate(release: Release, config: MovieLensConfig, context: DataContext) -> list[Path]:
-    """The files that are read, out of `path`, a folder with the release's name, or the fetched copy.
+    """The files that are read: in `path`, or in the first whole folder with the release's name, the fetched one last.
 
-    Errors: `MissingFile` where one is nowhere.
+    Errors: `MissingFile` that says what each folder lacks.
     """
     if config.path is not None:
-        return _inside(find_folder(context, config.path), release)
+        return find_files(context, config.path, release.files)
     fetched = DataContext(folders=(*context.folders, _downloads(context)))
     try:
-        return _inside(find_folder(fetched, release.folder), release)
+        return find_files(fetched, release.folder, release.files)
     except MissingFile as error:
         raise MissingFile(f"{error} Or let it be fetched ({release.archive} from {HOME}).") from None
-
-
-def _inside(folder: Path, release: Release) -> list[Path]:
-    return [find_file(DataContext(folders=(folder,)), name) for name in release.files]
 
 
 def _downloads(context: DataContext) -> Path:
@@ -54,7 +50,7 @@ def bring(release: Release, config: MovieLensConfig, context: DataContext) -> li
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         archive.unlink(missing_ok=True)
-    return _inside(downloads / release.folder, release)
+    return find_files(context, downloads.resolve() / release.folder, release.files)
 
 
 def _retrieve(release: Release, downloads: Path) -> Path:
@@ -98,8 +94,11 @@ def _check(folder: Path, release: Release) -> None:
 
 
 def _move(aside: Path, folder: Path) -> None:
+    """Rename into place; into a folder that stands there already (of another process, or not whole) file by file."""
     try:
         aside.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
+        for file in aside.iterdir():
+            file.replace(folder / file.name)

@@ -136,6 +136,45 @@ def test_without_fetching_a_missing_release_is_an_error(tmp_path):
         prepare(SPECS["ml_1m"], MovieLensConfig(), DataContext(cache=tmp_path), fetch=False)
 
 
+def put(folder, names):
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text(FILES[name])
+
+
+def test_a_folder_that_is_not_whole_hides_no_other(served, tmp_path):
+    found = release("ml_20m")
+    spec = pinned(found, md5=pack(served, found, FILES))
+    context = DataContext(folders=(tmp_path / "a", tmp_path / "b"), cache=tmp_path / "cache")
+    put(tmp_path / "a" / "ml-20m", ["movies.csv"])
+    assert prepare(spec, MovieLensConfig(), context).card["events"] == 1
+    (served / found.archive).unlink()
+    assert spec.files(MovieLensConfig(), context)[0].parent == tmp_path / "cache" / "downloads" / "ml-20m"
+    put(tmp_path / "b" / "ml-20m", FILES)
+    assert spec.files(MovieLensConfig(), context)[0].parent == tmp_path / "b" / "ml-20m"
+    assert spec.files(MovieLensConfig(path="ml-20m"), context)[0].parent == tmp_path / "b" / "ml-20m"
+
+
+def test_folders_that_are_not_whole_are_named_with_what_they_lack(tmp_path):
+    context = DataContext(folders=(tmp_path / "a",), cache=tmp_path / "cache")
+    put(tmp_path / "a" / "ml-20m", ["movies.csv"])
+    put(tmp_path / "cache" / "downloads" / "ml-20m", [])
+    with pytest.raises(
+        MissingFile,
+        match=r"^ml-20m: no folder holds all files\. .*a/ml-20m lacks ratings\.csv; .*downloads/ml-20m lacks "
+        r"ratings\.csv, movies\.csv\. Expected ratings\.csv, movies\.csv in one folder\. .* Or let it be fetched",
+    ):
+        prepare(SPECS["ml_20m"], MovieLensConfig(), context, fetch=False)
+
+
+def test_a_fetched_copy_that_lost_a_file_is_fetched_again(served, tmp_path):
+    found = release("ml_20m")
+    spec = pinned(found, md5=pack(served, found, FILES))
+    context = DataContext(cache=tmp_path / "cache")
+    put(tmp_path / "cache" / "downloads" / "ml-20m", ["movies.csv"])
+    assert prepare(spec, MovieLensConfig(), context).card["events"] == 1
+
+
 def test_a_given_path_is_never_fetched(served, tmp_path):
     with pytest.raises(MissingFile, match=r"^elsewhere: no such folder"):
         prepare(SPECS["ml_1m"], MovieLensConfig(path="elsewhere"), DataContext(cache=tmp_path))

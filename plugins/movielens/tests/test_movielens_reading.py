@@ -187,7 +187,7 @@ def test_a_damaged_packed_file_is_an_error_that_names_it_or_does_no_harm(read, s
 
 def test_a_missing_file_says_where_it_was_looked_for(read, small, tmp_path):
     (small / "movies.csv").unlink()
-    with pytest.raises(MissingFile, match=r"movies\.csv: no such file\. Looked for .*ml-20m/movies\.csv"):
+    with pytest.raises(MissingFile, match=r"^ml-20m: no folder holds all files\. .*ml-20m lacks movies\.csv\."):
         read("ml_20m", path="ml-20m")
     with pytest.raises(MissingFile, match=r"^ml-1m: no such folder\. Looked for"):
         read("ml_1m", path="ml-1m")
