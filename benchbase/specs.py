@@ -22,6 +22,8 @@ SITES = frozenset({"prefix", "mask", "bias", "boost", "value", "weights", "state
 
 LAYOUTS = frozenset({"items", "stacked", "interleaved"})
 TASKS = frozenset({"next_item", "action"})
+ATTENTION = frozenset({"softmax", "pointwise", "none"})
+TRAINING = frozenset({"next", "masked"})
 RESERVED = frozenset({"name", "weight"})
 """Keys of a part in a suite that are not parameters of the part."""
 
@@ -81,13 +83,21 @@ class Negatives:
     scope: Literal["position", "sequence", "batch"] = "position"
     keep_positive: bool = False
 
+    def __post_init__(self) -> None:
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
+            raise PluginError(f"Negatives: count is {self.count!r}. Expected a whole number of at least 1.")
+        for what, known in (("law", ("uniform", "popularity")), ("scope", ("position", "sequence", "batch"))):
+            if (given := getattr(self, what)) not in known:
+                raise PluginError(f"Negatives: {what} {given!r} unknown. Expected one of {', '.join(known)}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """What a part needs of its surroundings; checked by `assemble` before any compute.
 
     `None` means any. `tasks`, `layouts`: at least one must be what the suite runs. `attention`:
-    `softmax` or `pointwise`. `traces`: names that some modifier must publish. `groups`: attention mass.
+    `softmax` or `pointwise`. `actions`: the part reads them. `categories`: some, or the columns of these names.
+    `traces`: names that some modifier must publish. `groups`: attention mass.
     """
 
     tasks: frozenset[str] | None = None
@@ -97,11 +107,23 @@ class Needs:
     causal: bool | None = None
     time: bool = False
     domains: bool = False
-    categories: bool = False
+    actions: bool = False
+    categories: bool | frozenset[str] = False
     traces: frozenset[str] = frozenset()
     groups: bool = False
     negatives: Negatives | None = None
     features: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        any_or_sets = {"tasks": TASKS, "layouts": LAYOUTS, "attention": ATTENTION, "training": TRAINING}
+        for what in (*any_or_sets, "traces", "features", "categories"):
+            given = getattr(self, what)
+            if what == "categories" and isinstance(given, bool) or what in any_or_sets and given is None:
+                continue
+            if not isinstance(given, (set, frozenset)):
+                raise PluginError(f"Needs: {what} is {given!r}. Expected a set of names.")
+            if what in any_or_sets:
+                _check_names("Needs", what, given, any_or_sets[what])
 
 
 @dataclass(frozen=True)
@@ -228,9 +250,9 @@ class BackboneSpec(Spec):
     def _check(self, where: str) -> None:
         _check_names(where, "sites", self.sites, SITES)
         _check_names(where, "layouts", self.layouts, LAYOUTS)
-        if not callable(self.training) and self.training not in ("next", "masked"):
+        if not callable(self.training) and self.training not in TRAINING:
             raise PluginError(f"{where}: training {self.training!r} unknown. Expected 'next' or 'masked'.")
-        if not callable(self.attention) and self.attention not in ("softmax", "pointwise", "none"):
+        if not callable(self.attention) and self.attention not in ATTENTION:
             raise PluginError(f"{where}: attention {self.attention!r} unknown. "
                               "Expected 'softmax', 'pointwise' or 'none'.")
 

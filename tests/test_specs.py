@@ -13,6 +13,8 @@ from benchbase import (
     Config,
     DatasetSpec,
     ModifierSpec,
+    Needs,
+    Negatives,
     ObjectiveSpec,
     RecommenderSpec,
     Source,
@@ -111,6 +113,31 @@ SITES = "['bias', 'boost', 'mask', 'prefix', 'readout', 'states', 'value', 'weig
 def test_a_spec_that_breaks_the_contract_cannot_be_made(kind, fields, message):
     with pytest.raises(PluginError) as error:
         make(kind, **fields)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(("kind", "fields", "message"), [
+    (Negatives, {"count": 0}, "Negatives: count is 0. Expected a whole number of at least 1."),
+    (Negatives, {"count": True}, "Negatives: count is True. Expected a whole number of at least 1."),
+    (Negatives, {"count": 1.5}, "Negatives: count is 1.5. Expected a whole number of at least 1."),
+    (Negatives, {"count": 1, "law": "zipf"}, "Negatives: law 'zipf' unknown. Expected one of uniform, popularity."),
+    (Negatives, {"count": 1, "scope": "row"},
+     "Negatives: scope 'row' unknown. Expected one of position, sequence, batch."),
+    (Needs, {"tasks": {"next"}}, "Needs: tasks ['next'] unknown. Expected a set out of ['action', 'next_item']."),
+    (Needs, {"tasks": "action"}, "Needs: tasks is 'action'. Expected a set of names."),
+    (Needs, {"layouts": {"item"}},
+     "Needs: layouts ['item'] unknown. Expected a set out of ['interleaved', 'items', 'stacked']."),
+    (Needs, {"attention": {"hard"}},
+     "Needs: attention ['hard'] unknown. Expected a set out of ['none', 'pointwise', 'softmax']."),
+    (Needs, {"training": ["next"]}, "Needs: training is ['next']. Expected a set of names."),
+    (Needs, {"training": {"nxt"}}, "Needs: training ['nxt'] unknown. Expected a set out of ['masked', 'next']."),
+    (Needs, {"traces": "glow"}, "Needs: traces is 'glow'. Expected a set of names."),
+    (Needs, {"features": None}, "Needs: features is None. Expected a set of names."),
+    (Needs, {"categories": "genre"}, "Needs: categories is 'genre'. Expected a set of names."),
+])
+def test_needs_that_nothing_could_meet_cannot_be_made(kind, fields, message):
+    with pytest.raises(PluginError) as error:
+        kind(**fields)
     assert str(error.value) == message
 
 

@@ -24,7 +24,7 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
     else:
         part = configuration.recommender
         needs = registry.get("recommender", part.name).resolve("needs", part.config)
-        _task_and_data(part, needs, suite, catalogue)
+        _task_and_data(part, needs, suite, interactions, catalogue)
 
 
 def refuse(where: str, what: str, expected: str) -> NoReturn:
@@ -32,7 +32,7 @@ def refuse(where: str, what: str, expected: str) -> NoReturn:
     raise Refusal(f"{where}: {what}. Expected {expected}.")
 
 
-def _task_and_data(part: Part, needs: Needs, suite: Suite, catalogue: Catalogue) -> None:
+def _task_and_data(part: Part, needs: Needs, suite: Suite, interactions: Interactions, catalogue: Catalogue) -> None:
     """Refuse a part whose tasks or data are not at hand."""
     tasks = suite.protocol.tasks
     if needs.tasks is not None and not needs.tasks & set(tasks):
@@ -40,11 +40,17 @@ def _task_and_data(part: Part, needs: Needs, suite: Suite, catalogue: Catalogue)
     missing = [name for name, needed, there in (
         ("timestamps", needs.time, catalogue.has_time),
         ("domains", needs.domains, catalogue.domain is not None),
-        ("categories", needs.categories, bool(catalogue.categories)),
-        *((f"item feature {name}", True, name in catalogue.columns) for name in sorted(needs.features)),
+        ("actions", needs.actions, bool(interactions.action_names)),
+        ("categories", needs.categories is True, bool(catalogue.categories)),
     ) if needed and not there]
     if missing:
         refuse(part.name, f"the data set has no {', no '.join(missing)}", "a data set that has")
+    categories = frozenset() if isinstance(needs.categories, bool) else needs.categories
+    for what, wanted, known in (("categories", categories, catalogue.categories),
+                                ("item feature", needs.features, catalogue.columns)):
+        if lacking := [f"{what} {name}" for name in sorted(wanted - set(known))]:
+            refuse(part.name, f"the data set has no {', no '.join(lacking)}",
+                   f"a data set that has; at hand: {', '.join(sorted(known)) or 'none'}")
 
 
 class _Fit:
@@ -69,7 +75,8 @@ class _Fit:
         self._layout(interactions)
         self._supervision()
         for part in self.configuration.parts():
-            self._needs(part, self._needs_of(part), catalogue)
+            self._needs(part, self._needs_of(part))
+            _task_and_data(part, self._needs_of(part), self.suite, interactions, catalogue)
         for part in self.configuration.modifiers:
             self._modifier(part)
         self._traces()
@@ -108,7 +115,7 @@ class _Fit:
                 refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, so under a causal backbone "
                        "earlier positions would see later ones", "train.supervise: last")
 
-    def _needs(self, part: Part, needs: Needs, catalogue: Catalogue) -> None:
+    def _needs(self, part: Part, needs: Needs) -> None:
         """Compare what a part needs with what it meets."""
         pairs = (
             (needs.layouts, {self.layout}, f"layout {self.layout}"),
@@ -125,7 +132,6 @@ class _Fit:
         if needs.groups and self.attention != "softmax":
             refuse(f"{part.name} + {self.backbone.name}",
                    f"attention mass is not defined for {self.attention} attention", "a backbone with softmax attention")
-        _task_and_data(part, needs, self.suite, catalogue)
 
     def _modifier(self, part: Part) -> None:
         spec = self.spec_of(part)

@@ -90,7 +90,7 @@ def suite_of(protocol=None, train=None):
 def test_what_fits_is_let_through():
     needy = spec("objective", "needy", needs=Needs(
         tasks={"next_item"}, layouts={"items"}, attention={"softmax"}, training={"next"}, causal=True, time=True,
-        domains=True, categories=True, traces={"glow"}, groups=True, features={"year"}))
+        domains=True, actions=True, categories={"genre"}, traces={"glow"}, groups=True, features={"year"}))
     glow = spec("modifier", "glow", sites={"mask"}, publishes={"glow"})
     other = spec("objective", "other")
     assert verdict(PLAIN, LOSS, glow, needy, other, spec("combiner", "mix", Balance)) is None
@@ -138,8 +138,16 @@ def test_what_fits_is_let_through():
     ("late: the data set has no domains, no categories. Expected a data set that has.",
      [spec("objective", "late", needs=Needs(domains=True, categories=True))],
      {"data": data_of(domain=None, categories={})}),
-    ("late: the data set has no item feature colour, no item feature smell. Expected a data set that has.",
+    ("late: the data set has no item feature colour, no item feature smell. Expected a data set that has; "
+     "at hand: year.",
      [spec("objective", "late", needs=Needs(features={"smell", "year", "colour"}))], {}),
+    ("late: the data set has no actions. Expected a data set that has.",
+     [spec("modifier", "late", sites={"mask"}, needs=Needs(actions=True))],
+     {"data": data_of(action_names=(), actions=np.zeros((N_EVENTS, 0)))}),
+    ("late: the data set has no categories colour. Expected a data set that has; at hand: genre.",
+     [spec("objective", "late", needs=Needs(categories={"genre", "colour"}))], {}),
+    ("late: the data set has no categories genre. Expected a data set that has; at hand: none.",
+     [spec("objective", "late", needs=Needs(categories={"genre"}))], {"data": data_of(categories={})}),
     ("protocol.candidates: the data set has no domains. Expected candidates: catalogue.", [],
      {"data": data_of(domain=None), "protocol": {"candidates": "domain"}}),
     ("protocol.tasks: the action task cannot be trained yet. Expected tasks: [next_item].", [],

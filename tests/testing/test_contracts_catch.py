@@ -226,7 +226,7 @@ MODIFIERS = {
     "state outside state_dict": (
         modifier({"states"}, states=lambda self, ctx, layer, h: h + self.offset, init=drawn_in_init),
         {"a_state_dict_restores_it"}),
-    "fits nothing": (modifier({"mask"}, needs=Needs(training=frozenset({"other"})), mask=absent),
+    "fits nothing": (modifier({"mask"}, needs=Needs(training=frozenset({"masked"}), causal=True), mask=absent),
                      {"it_fits_a_backbone"}),
 }
 
