@@ -47,7 +47,7 @@ def run(suite: str, out: Path | None, workers: int, only: tuple[str, ...], refre
                  "leaderboard": plain(board)})
     else:
         show(board)
-        what_next(_next_step(suite, result, board))
+        what_next(_next_step(_command(suite, out, only), suite, result, board))
     return 0 if result.good else 1
 
 
@@ -59,6 +59,8 @@ def run(suite: str, out: Path | None, workers: int, only: tuple[str, ...], refre
 def plan(suite: str, out: Path | None, only: tuple[str, ...], json_: bool) -> None:
     """List every run of SUITE, to run or to skip with the reason, and what became of it; nothing is trained."""
     from ..runner import plan_suite
+    from ..runner.records import FINISHED
+    from ..runner.state import DAMAGED
 
     planned = plan_suite(suite, only=only)
     folder = out or Path("runs") / planned.suite.suite
@@ -69,10 +71,22 @@ def plan(suite: str, out: Path | None, only: tuple[str, ...], json_: bool) -> No
     as_table(("run", "entry", "data set", "seed", "plan", "state"),
              [(row["run_id"], row["label"], row["dataset"], str(row["seed"]),
                f"skip: {row['reason']}" if row["reason"] else "run", row["state"]) for row in rows])
-    to_do = sum(row["action"] == "run" and row["state"] != "ok" for row in rows)
-    where = f" --out {shell(out)}" if out else ""
-    what_next(f"`benchbase run {shell(suite)}{where}` does the {to_do} runs that are not done." if to_do else
-              f"all is done: `benchbase report {shell(folder)}` prints the leaderboard.")
+    left = [row["state"] for row in rows if row["action"] == "run" and row["state"] not in FINISHED]
+    to_do = sum(state in ("pending", DAMAGED) for state in left)
+    what_next(_plan_step(_command(suite, out, only), shell(folder), to_do, len(left) - to_do))
+
+
+def _command(suite: str, out: Path | None, only: tuple[str, ...]) -> str:
+    """The command that does what was asked for now, there where it was asked for."""
+    return " ".join(["benchbase run", shell(suite), *([f"--out {shell(out)}"] if out else []),
+                     *(f"--only {shell(selector)}" for selector in only)])
+
+
+def _plan_step(command: str, folder: str, to_do: int, failed: int) -> str:
+    """What to do with so many runs that are not done, and so many that failed."""
+    steps = [f"`{command}` does the {to_do} runs that are not done"] if to_do else []
+    steps += [f"`{command} --retry` runs those again that did not end well ({failed})"] if failed else []
+    return "; ".join(steps or [f"all is done: `benchbase report {folder}` prints the leaderboard"]) + "."
 
 
 def _states(planned: "Plan", folder: Path) -> list[dict[str, Any]]:
@@ -82,12 +96,12 @@ def _states(planned: "Plan", folder: Path) -> list[dict[str, Any]]:
     return [{**cell.plain(), "state": find(folder / "runs" / cell.run_id).status} for cell in planned.selected]
 
 
-def _next_step(suite: str, result: "Result", board: "Leaderboard") -> str:
+def _next_step(command: str, suite: str, result: "Result", board: "Leaderboard") -> str:
     failed = {status for status in result.statuses if status not in ("ok", "skipped")}
     folder = shell(result.folder)
     if failed:
         return (f"some runs {' or '.join(sorted(failed))} (see above). Mend the cause, then "
-                f"`benchbase run {shell(suite)} --retry`.")
+                f"`{command} --retry`.")
     labels = [row.label for table in board.tables for row in table.rows if row.versus]
     if labels and board.baseline:
         return (f"`benchbase compare {folder} {shell(labels[0])} {shell(board.baseline)}` tells what sets two entries "

@@ -86,10 +86,16 @@ def test_a_run_that_fails_ends_with_1_and_says_what_to_do(
         raise ValueError("by accident")
 
     monkeypatch.setattr(train, "fit", fail)
-    result = call("run", write(), "--out", tmp_path / "out")
+    suite, only = write(), ("--out", tmp_path / "out", "--only", "label=tiny_c*")
+    result = call("run", suite, *only)
+    command = f"benchbase run {suite} --out {tmp_path / 'out'} --only 'label=tiny_c*'"
     assert result.exit_code == 1
     assert "failed: ValueError: by accident" in result.stdout
-    assert "--retry" in result.stdout.splitlines()[-1]
+    assert result.stdout.splitlines()[-1].endswith(f"Mend the cause, then `{command} --retry`.")
+    retry = f"`{command} --retry` runs those again that did not end well (2)."
+    assert good(call("plan", suite, *only)).splitlines()[-1] == f"What next: {retry}"
+    whole = good(call("plan", suite, "--out", tmp_path / "out")).splitlines()[-1]
+    assert f"`benchbase run {suite} --out {tmp_path / 'out'}` does the 2 runs that are not done; " in whole
 
 
 def test_an_error_of_ours_keeps_its_traceback(call: Call, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
