@@ -122,31 +122,31 @@ def read_record(folder: Path) -> Record:
     if facts.get("schema") != SCHEMA:
         raise UnknownSchema(f"{path}: its schema is {facts.get('schema')!r}. Expected {SCHEMA}. "
                             "Read it with the benchbase that wrote it, or move it away.")
-    _check(folder, facts)
+    _check(folder, facts, folder.name)
     return Record(folder, facts)
 
 
-def _check(folder: Path, facts: Mapping[str, Any]) -> None:
+def _check(folder: Path, facts: Mapping[str, Any], name: str) -> None:
     if missing := [key for key in KEYS if key not in facts]:
         raise RecordError(f"{folder / FACTS}: lacks {', '.join(missing)}. Expected the facts of a run. Run again.")
     if facts["status"] not in STATUSES:
         raise RecordError(f"{folder / FACTS}: its status is {facts['status']!r}. Expected {' or '.join(STATUSES)}. "
                           "Run again.")
-    if facts["run_id"] != folder.name:
-        raise RecordError(f"{folder / FACTS}: holds the run {facts['run_id']}. Expected {folder.name}, its folder's "
+    if facts["run_id"] != name:
+        raise RecordError(f"{folder / FACTS}: holds the run {facts['run_id']}. Expected {name}, its folder's "
                           "name. Move it to a folder of its own name.")
     wanted = {"events.parquet"} if facts["status"] == "ok" else set()
     if missing := sorted(wanted - facts["files"].keys()) + sorted(facts["files"].keys() - COLUMNS.keys()):
         raise RecordError(f"{folder / FACTS}: its files are {sorted(facts['files'])}. Expected {missing[0]} "
                           f"{'among' if missing[0] in wanted else 'not among'} them. Run again.")
-    for name, digest in facts["files"].items():
+    for file, digest in facts["files"].items():
         try:
-            content = (folder / name).read_bytes()
+            content = (folder / file).read_bytes()
         except OSError as error:
-            raise RecordError(f"{folder / name}: cannot be read: {error.strerror}. Expected it beside {FACTS}. "
+            raise RecordError(f"{folder / file}: cannot be read: {error.strerror}. Expected it beside {FACTS}. "
                               "Run again.") from error
         if _hash(content) != digest:
-            raise RecordError(f"{folder / name}: is not what the run wrote: its checksum differs. Expected "
+            raise RecordError(f"{folder / file}: is not what the run wrote: its checksum differs. Expected "
                               f"{digest[:12]}. Run again.")
 
 
@@ -170,10 +170,35 @@ def read_all(folder: Path) -> Iterator[tuple[str, Record | RecordError]]:
                 yield path.name, error
 
 
+def left_beside(folder: Path) -> list[Path]:
+    """What writers of this record have beside it: those at work, and those that were killed."""
+    return sorted(folder.parent.glob(f".{folder.name}-*"))
+
+
 def clean(folder: Path) -> None:
-    """Remove what killed writers of this record left beside it; call only while holding its lock."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
+    """Remove what killed writers of this record left beside it; call only while holding its lock.
+
+    A writer that was killed after it had moved the older record away, and before the new one stood, leaves both aside:
+    one that is whole is put into its place first, the new one sooner than the old.
+    """
+    aside = left_beside(folder)
+    if not folder.exists():
+        hidden = (*aside, *(left / folder.name for left in aside))
+        if whole := next((left for left in hidden if _is_whole(left, folder.name)), None):
+            whole.rename(folder)
+            _sync(folder.parent)
+    for left in aside:
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_whole(folder: Path, run_id: str) -> bool:
+    """Whether a folder that is not in its place yet is a record that can be trusted."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        _check(folder, facts, run_id)
+    except (OSError, ValueError, RecordError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _replace(aside: Path, folder: Path) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import RecordError
-from .locks import is_held
+from .locks import held, is_held
 from .one import code_of
 from .plan import Cell, Plan
 from .provenance import differing
-from .records import FACTS, FINISHED, Record, UnknownSchema, read_record
+from .records import FACTS, FINISHED, Record, UnknownSchema, clean, left_beside, read_record
 
 DAMAGED = "damaged"
 
@@ -67,7 +67,7 @@ def pick(plan: Plan, out: Path, retry: bool = False, refresh: bool = False) -> W
     stale: list[Record] = []
     failed: list[Record] = []
     for cell in plan.selected:
-        found = find(out / "runs" / cell.run_id)
+        found = find(_settled(out, cell.run_id))
         if found.record is None:
             if found.problem:
                 work.notes.append(f"damaged, run again: {found.problem}")
@@ -81,6 +81,16 @@ def pick(plan: Plan, out: Path, retry: bool = False, refresh: bool = False) -> W
                 continue
         work.cells.append((cell, found.mark))
     return Work(work.cells, work.finished, [*work.notes, *_stale(stale), *_failed(failed)])
+
+
+def _settled(out: Path, run_id: str) -> Path:
+    """A run's folder, after what a killed writer left beside it is put in order."""
+    folder = out / "runs" / run_id
+    if left_beside(folder):
+        with held(lock_of(out, run_id)) as ours:
+            if ours:
+                clean(folder)
+    return folder
 
 
 def is_running(out: Path, run_id: str) -> bool:

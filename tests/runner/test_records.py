@@ -152,6 +152,31 @@ def test_what_a_killed_writer_left_is_cleaned(record: Record) -> None:
     assert not left.exists() and other.exists() and record.folder.exists()
 
 
+@pytest.mark.parametrize(("half", "seed"), [(False, 9), (True, 1)])
+def test_a_writer_killed_between_its_renames_loses_no_record(
+    record: Record, tables: dict[str, Any], half: bool, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older record is put back; the new one instead where that is whole."""
+    rename = Path.rename
+
+    def die(self: Path, target: Path) -> Path:
+        if self.name == NAME:
+            return rename(self, target)
+        if half:
+            (self / "events.parquet").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die)
+        patch.setattr(records.shutil, "rmtree", lambda *given, **options: None)  # a killed process tidies nothing
+        with pytest.raises(KeyboardInterrupt):
+            write_record(record.folder, {**record.facts, "seed": 9}, tables)
+    assert not record.folder.exists()
+    clean(record.folder)
+    assert read_record(record.folder).facts["seed"] == seed
+    assert [path.name for path in record.folder.parent.iterdir()] == [NAME]
+
+
 @pytest.mark.parametrize("name", ["events.parquet", "topk.parquet"])
 def test_a_changed_byte_is_seen(record: Record, name: str) -> None:
     content = bytearray((record.folder / name).read_bytes())

@@ -267,6 +267,16 @@ def test_a_damaged_record_is_named_and_run_again(one: dict[str, Any], registry: 
     assert files(out) == before
 
 
+def test_a_record_that_a_killed_writer_hid_is_found(one: dict[str, Any], registry: Registry, out: Path) -> None:
+    go(one, out, registry)
+    record = only_record(out)
+    aside = record.folder.with_name(f".{record.run_id}-dead")
+    aside.mkdir()
+    record.folder.rename(aside / record.run_id)
+    assert go(one, out, registry)[1].began == []
+    assert only_record(out).facts == record.facts and not aside.exists()
+
+
 def test_an_empty_run_folder_is_run_again(one: dict[str, Any], registry: Registry, out: Path) -> None:
     go(one, out, registry)
     record = only_record(out)
