@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ..errors import DataError
 
@@ -39,9 +39,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file so that nobody ever sees half of it."""
+    """Write a JSON file so that nobody ever sees half of it, nor another thread's or process's file aside."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
     aside.write_text(canonical(value), encoding="utf-8")
     aside.replace(path)
 

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from benchbase.data import (
     ItemTable,
     Log,
     MissingFile,
+    checksums,
     default_cache,
     find_file,
     find_folder,
@@ -254,6 +256,30 @@ def test_file_hashes_are_remembered_until_the_file_changes(tmp_path):
     assert file_hash(path, tmp_path / "cache") == "remembered"
     path.write_text("three")
     assert file_hash(path, tmp_path / "cache") not in (first, "remembered")
+
+
+def test_threads_that_remember_at_once_do_not_meet(tmp_path, monkeypatch):
+    """Both write their file aside before either moves it into place."""
+    barrier, plain, failed = threading.Barrier(2, timeout=30), Path.replace, []
+
+    def replace(self, target):
+        barrier.wait()
+        return plain(self, target)
+
+    def write():
+        try:
+            checksums.write_json(tmp_path / "a.json", {"a": 1})
+        except OSError as error:
+            failed.append(error)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert checksums.read_json(tmp_path / "a.json") == {"a": 1}
 
 
 def test_files_are_looked_up_in_order_and_packed_ones_found(tmp_path):
