@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+from pydantic import RootModel
 
 from ..specs import DatasetSpec, defaults
 from .catalogue import Catalogue
@@ -27,7 +28,7 @@ def make_card(
     """The card of a prepared data set: JSON values only, file names without folders."""
     return {
         "name": spec.name,
-        "config": {name: _public(value, getattr(config, name)) for name, value in defaults(config).items()},
+        "config": defaults(RootModel[Any](_public(config.model_dump()))),
         "data_seed": seed,
         "source": str(spec.source),
         "licence": spec.licence,
@@ -131,9 +132,17 @@ def _quantiles(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {values[name]:,.1f}".removesuffix(".0") for name in (*QUANTILES, "mean"))
 
 
-def _public(value: Any, given: Any) -> Any:
-    """A parameter's value; a path without its folders, which are nobody else's business."""
-    return given.name if isinstance(given, Path) else value
+def _public(value: Any) -> Any:
+    """A parameter's value, at any depth; a path without its folders, which are nobody else's business."""
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, Mapping):
+        return {_public(key): _public(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_public(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return frozenset(map(_public, value))
+    return value
 
 
 def _day(seconds: int) -> str:

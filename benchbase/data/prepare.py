@@ -21,8 +21,8 @@ from .log import Log
 from .paths import MissingFile, cache_folder
 from .store import content_hash, discard, flatten, load, restore, save
 
-FORMAT = 1
-"""Version of the prepared form; raise it when `encode` or the store changes what they write."""
+FORMAT = 2
+"""Version of the prepared form; raise it when `encode`, the card or the store change what they write."""
 
 
 @dataclass(frozen=True)

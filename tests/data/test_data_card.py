@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchbase.data import DatasetConfig, ItemTable, Log, find_file, prepare, render, split, with_split
-from benchbase.specs import DataContext, DatasetSpec
+from benchbase.specs import Config, DataContext, DatasetSpec
 
 
 class PathConfig(DatasetConfig):
@@ -68,6 +68,42 @@ def test_the_card_is_json_and_names_files_without_folders(tmp_path):
     ]
     assert found["config"]["path"] == "toy.txt"
     assert str(tmp_path) not in json.dumps(found)
+
+
+class Table(Config):
+    path: Path
+
+
+class DeepConfig(PathConfig):
+    table: Table
+    by_name: dict[str, Path]
+    more: tuple[Table, ...] = ()
+    loose: frozenset[Path] = frozenset()
+
+
+def test_paths_lose_their_folders_at_any_depth(tmp_path):
+    (tmp_path / "toy.txt").write_text("content")
+    path = tmp_path / "deep" / "items.csv"
+    config = DeepConfig(
+        path=tmp_path / "toy.txt", table={"path": path}, more=({"path": path},), by_name={"a": path}, loose={path}
+    )
+    spec = DatasetSpec(
+        name="toy",
+        config=DeepConfig,
+        build=build,
+        source="a test",
+        licence="free",
+        files=lambda config, _: [config.path],
+    )
+    shown = prepare(spec, config, DataContext(cache=tmp_path / "cache")).card
+    assert {name: shown["config"][name] for name in ("table", "more", "by_name", "loose")} == {
+        "table": {"path": "items.csv"},
+        "more": [{"path": "items.csv"}],
+        "by_name": {"a": "items.csv"},
+        "loose": ["items.csv"],
+    }
+    assert str(tmp_path) not in json.dumps(shown)
+    assert str(tmp_path) not in render(shown)
 
 
 def test_the_text_shows_the_facts(tmp_path):
