@@ -118,7 +118,7 @@ class Needs:
         any_or_sets = {"tasks": TASKS, "layouts": LAYOUTS, "attention": ATTENTION, "training": TRAINING}
         for what in (*any_or_sets, "traces", "features", "categories"):
             given = getattr(self, what)
-            if what == "categories" and isinstance(given, bool) or what in any_or_sets and given is None:
+            if (what == "categories" and isinstance(given, bool)) or (what in any_or_sets and given is None):
                 continue
             if not isinstance(given, (set, frozenset)):
                 raise PluginError(f"Needs: {what} is {given!r}. Expected a set of names.")
