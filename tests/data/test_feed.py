@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchbase.data import SPLITS, TRAIN, Catalogue, Interactions, split
 from benchbase.data.batches import Feed, FeedConfig
 from benchbase.data.sequences import Events
-from benchbase.errors import DataError
+from benchbase.errors import DataError, PluginError
 from benchbase.nn import Plan
 from benchbase.specs import Negatives
 
@@ -357,8 +357,34 @@ def test_negatives_have_their_shapes_leave_the_target_out_and_carry_their_law():
         law = np.log(np.maximum(counts, 1) / counts.sum())  # the unseen are never asked for
         assert shared.log_q.numpy() == pytest.approx(law[shared.item], rel=1e-5)
         assert shared.log_q_negatives.numpy() == pytest.approx(law[shared.negatives], rel=1e-5)
-        assert each.targets_for("each").log_q_negatives.numpy() == pytest.approx(-np.log(N_ITEMS))
+        assert each.targets_for("each").log_q_negatives.numpy() == pytest.approx(-np.log(N_ITEMS - 1))
         assert each.targets_for("nobody") is each.targets and each.targets.negatives is None
+
+
+@pytest.mark.parametrize("law", ["uniform", "popularity"])
+def test_negatives_drawn_without_the_positive_carry_the_law_without_it(law):
+    world = random_world(n_users=30)
+    divided = split(*world, "leave_one_out")
+    counts = np.bincount(world[0].item[divided.part == TRAIN], minlength=N_ITEMS + 1).astype(float)
+    if law == "uniform":
+        counts[1:] = 1
+    asked = {"without": Negatives(count=6, law=law), "with": Negatives(count=6, law=law, keep_positive=True)}
+    for each in every_batch(Feed(*world, divided, config_of(negatives=asked))):
+        without, kept = (each.targets_for(name) for name in asked)
+        rest = counts.sum() - counts[without.item][:, None]
+        assert without.log_q_negatives.exp().numpy() == pytest.approx(counts[without.negatives] / rest, rel=1e-5)
+        law_of_all = counts[kept.negatives] / counts.sum()
+        assert kept.log_q_negatives.exp().numpy() == pytest.approx(law_of_all, rel=1e-5)
+        assert without.log_q_negatives.dtype == torch.float32
+
+
+def test_the_only_item_there_is_keeps_a_finite_law():
+    interactions, _ = random_world()
+    interactions = replace(interactions, item=np.ones_like(interactions.item))
+    world = interactions, catalogue_of(1, None, True)
+    asked = {law: Negatives(count=2, law=law) for law in ("uniform", "popularity")}
+    for each in every_batch(Feed(*world, split(*world, "leave_one_out"), config_of(negatives=asked))):
+        assert all((each.targets_for(law).log_q_negatives == 0).all() for law in asked)
 
 
 def test_epochs_and_seeds_draw_anew():
@@ -380,6 +406,7 @@ class Halver:
 
     def __init__(self, tokens=2):
         self.tokens, self.seen = tokens, []
+        self.max_tokens = tokens
 
     def plan(self, history, window, budget):
         self.seen.append((history, window, budget))
@@ -438,6 +465,36 @@ def test_a_plan_sees_no_hidden_event(supervise):
         assert (window.actions[window.item == 0] == 0).all()
         if supervise == "last":
             assert len(each.targets) == each.batch.n_rows
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_plan_of_too_many_tokens_is_the_plugins_mistake(masked):
+    *_, feed, compressor = compressed(masked)
+    compressor.max_tokens = 1
+    with pytest.raises(PluginError, match=r"^Halver: its plan has 2 tokens for a row\. Expected at most max_tokens: 1"):
+        every_batch(feed)
+
+
+@pytest.mark.parametrize("has_time", [True, False])
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_token_from_after_the_first_event_kept_is_the_plugins_mistake(late, has_time):
+    """Only of tokens in use, and only where times are known."""
+    world = random_world(n_users=12, longest=20, has_time=has_time)
+    divided = split(*world, "leave_one_out")
+
+    class Late(Halver):
+        def plan(self, history, window, budget):
+            plan = super().plan(history, window, budget)
+            first = window.offsets[:-1] + np.minimum(plan.displaced, window.lengths - 1)
+            latest = np.stack([window.timestamp[first] + late, window.timestamp[first] + 10**6], axis=1)
+            return replace(plan, tokens=np.minimum(plan.tokens, 1), latest=latest)
+
+    feed = Feed(*world, divided, config_of(window=4), Late())
+    if late and has_time:
+        with pytest.raises(PluginError, match=r"^Late: its plan has a token that uses time \d+, later than the first"):
+            every_batch(feed)
+    else:
+        every_batch(feed)
 
 
 @pytest.mark.parametrize("masked", [False, True])

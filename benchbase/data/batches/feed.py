@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from ...errors import PluginError
 from ...specs import Negatives
 from ..catalogue import Catalogue
 from ..draws import (
@@ -28,6 +29,8 @@ from .tensors import Batch, History, Targets
 
 class Planner(Protocol):
     """A compressor as the data side sees it."""
+
+    max_tokens: int
 
     def plan(self, history: Events, window: Events, budget: int) -> Any: ...
 
@@ -137,10 +140,25 @@ class Feed:
         window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, self.config.query_time)
         plan = self.compressor.plan(history, window, budget)
         start = np.minimum(rows.start + plan.displaced, np.maximum(stop - 1, rows.start))
+        self._check_plan(plan, start)
         kept = Rows(rows.user, rows.first, start, rows.stop)
         if hidden is not None:
             hidden = _moved(hidden, start - rows.start, stop - start)
         return kept, plan, hidden
+
+    def _check_plan(self, plan: Any, start: np.ndarray) -> None:
+        """Refuse a plan of too many tokens, or of tokens from after the first event they stand before."""
+        where, most = type(self.compressor).__name__, self.compressor.max_tokens if self.compressor else 0
+        if (count := int(plan.tokens.max(initial=0))) > most:
+            raise PluginError(f"{where}: its plan has {count} tokens for a row. Expected at most max_tokens: {most}.")
+        times = self.interactions.timestamp
+        if times is None:
+            return
+        used = np.arange(plan.latest.shape[1]) < plan.tokens[:, None]
+        row, token = np.nonzero(used & (plan.latest > times[start][:, None]))
+        if len(row):
+            raise PluginError(f"{where}: its plan has a token that uses time {plan.latest[row[0], token[0]]}, later "
+                              f"than the first event that is kept, {times[start[row[0]]]}. Expected history alone.")
 
     def _hidden(self, rows: Rows, columns: "_Columns", epoch: int) -> np.ndarray:
         """Which events to hide, (B, T) bool."""
@@ -218,10 +236,14 @@ class Feed:
             items = draw_items(law, mix(np.full(len(rows), seed, np.uint64), rows.user), request.count)
         else:
             items = draw_items(law, mix(np.full(1, seed, np.uint64), step), request.count)[0]
+        log_q = law.log_p[items]
+        if request.scope == "position" and not request.keep_positive:
+            rest = -np.expm1(law.log_p[positive].astype(np.float64))  # 0 where there is no other item to draw
+            log_q = log_q - np.log(np.where(rest > 0, rest, 1.0))[:, None].astype(log_q.dtype)
         return Targets(
             **{name: getattr(targets, name) for name in ("task", "row", "event", "item", "actions", "weights")},
             negatives=torch.from_numpy(items), log_q=torch.from_numpy(law.log_p[positive]),
-            log_q_negatives=torch.from_numpy(law.log_p[items]),
+            log_q_negatives=torch.from_numpy(log_q),
         )
 
 

@@ -70,7 +70,8 @@ class Targets(_Tensors):
 
     Shapes: row, event (P) int64 (the predicted event's index in its row; it may be one past the last),
     item (P) int64, actions (P, A), weights (P), negatives (P, k), (B, k), (k) or None, log_q (P) and
-    log_q_negatives like negatives, the log-probability under the law that drew them.
+    log_q_negatives like negatives, the log-probability under the law that drew them: given that it is not the
+    positive, where that was removed from each position's draw.
     """
 
     task: str
