@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..specs import BuildContext, CombinerConfig, Negatives
 from .data import RunData
 from .fits import check
-from .model import build_context, build_model
+from .model import Builder, build_context
 
 
 @dataclass
@@ -53,7 +53,8 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
         built = registry.get("recommender", part.name).build(part.config, context)
         return Experiment(configuration, suite, data, seed, context, torch.device("cpu"), recommender=built)
     device = choose_device(suite.train.device)
-    model = build_model(configuration, registry, context, seed, device)
+    builder = Builder(configuration, registry, context, seed, device)
+    model = builder.build()
     feed = _feed(configuration, suite, registry, data, seed, model)
     experiment = Experiment(
         configuration, suite, data, seed, context, device, model, feed,
@@ -62,7 +63,7 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
     if configuration.combiner is not None:
         config = configuration.combiner.config
         assert isinstance(config, CombinerConfig)
-        experiment.combiner = _combiner(configuration, registry, context, seed).to(device)
+        experiment.combiner = builder.combiner(configuration.combiner)
         experiment.balance = config.balance
     return experiment
 
@@ -95,13 +96,3 @@ def _negatives(configuration: Configuration, registry: Registry) -> dict[str, Ne
         for part in configuration.objectives
     }
     return {name: request for name, request in asked.items() if request is not None}
-
-
-def _combiner(configuration: Configuration, registry: Registry, context: BuildContext, seed: int) -> Combiner:
-    part = configuration.combiner
-    assert part is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "combiner", part.name))
-        built = registry.get("combiner", part.name).build(part.config, context)
-    assert isinstance(built, Combiner)
-    return built

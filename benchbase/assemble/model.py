@@ -12,7 +12,7 @@ from ..data.draws import derive_seed
 from ..data.sequences import item_counts
 from ..errors import PluginError
 from ..nn import ActionEmbedding, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
-from ..nn.parts import Backbone, Compressor, Modifier, Objective
+from ..nn.parts import Backbone, Combiner, Compressor, Modifier, Objective
 from ..registry import Registry
 from ..specs import BuildContext
 from .data import RunData
@@ -36,10 +36,12 @@ def build_context(suite: Suite, data: RunData, layout: str = "items") -> BuildCo
 def build_model(configuration: Configuration, registry: Registry, context: BuildContext, seed: int,
                 device: torch.device | str = "cpu") -> SequenceModel:
     """The model of a configuration on `device`; the same seed gives a part the same start whatever stands beside it."""
-    return _Builder(configuration, registry, context, seed, torch.device(device)).build()
+    return Builder(configuration, registry, context, seed, torch.device(device)).build()
 
 
-class _Builder:
+class Builder:
+    """Builds the parts of one configuration, each with the facts known by then and a start of its own."""
+
     def __init__(self, configuration: Configuration, registry: Registry, context: BuildContext, seed: int,
                  device: torch.device):
         self.configuration, self.registry, self.seed, self.device = configuration, registry, seed, device
@@ -56,6 +58,10 @@ class _Builder:
         objectives = {part.name: self._part(part, Objective) for part in choice.objectives}
         model = self._core(backbone, modifiers, objectives, compressor)
         return model.to(self.device)
+
+    def combiner(self, part: Part) -> Combiner:
+        """The combiner, once the model is built: it knows the sizes of backbone and readout."""
+        return self._part(part, Combiner).to(self.device)
 
     def _core(self, backbone: Backbone, modifiers: dict[str, Modifier], objectives: dict[str, Objective],
               compressor: Compressor | None) -> SequenceModel:

@@ -175,6 +175,24 @@ def test_a_combiner_comes_with_its_balance_and_a_start_of_its_own():
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
 
 
+def test_a_combiner_is_built_as_every_other_part():
+    """With the sizes of what stands before it, and with its class looked at."""
+    given = []
+
+    def build(config, context):
+        given.append(context)
+        return Drawn()
+
+    spec = CombinerSpec(name="drawn", config=Mix, build=build, source="here")
+    parts = {"objectives": [tiny_softmax, silent], "modifiers": [wider], "layout": "stacked"}
+    make_experiment(tiny_causal, combiner=spec, **parts)
+    context, = given
+    assert (context.width, context.n_layers, context.state_width, context.layout) == (8, 2, 11, "stacked")
+    wrong = replace(spec, build=lambda config, context: nn.Linear(2, 2))
+    with pytest.raises(PluginError, match=r"combiner drawn: build returned a Linear. Expected a benchbase.nn.Combiner"):
+        make_experiment(tiny_causal, combiner=wrong, **parts)
+
+
 def test_a_feed_is_given_what_objectives_ask_for():
     class Many(Config):
         count: int = Field(3, description="negatives")
