@@ -89,7 +89,7 @@ def _cell(value: Any) -> Any:
 
 def _main(table: Table, board: Leaderboard) -> str:
     against = f"against {board.baseline}" if board.baseline else ""
-    names = ["entry", "rank", *board.metrics, "seeds", against, "training", "parameters", "flags"]
+    names = ["entry", "rank", *board.metrics, "seeds", against, "training", "epochs", "parameters", "flags"]
     lines = []
     for row in table.rows:
         metrics = []
@@ -101,6 +101,7 @@ def _main(table: Table, board: Leaderboard) -> str:
         paid = row.status == "ok"
         lines.append([_escape(row.label), words.rank(row.rank), *metrics, words.seeds(row), words.result(row, board),
                       words.duration(row.cost["train_seconds"]) if paid else "",
+                      words.epochs(row.cost) if paid else "",
                       words.size(row.cost["parameters"]) if paid else "", ", ".join(row.flags)])
     return _grid(names, lines, left=(0, len(board.metrics) + 3, len(names) - 1))
 

@@ -43,9 +43,13 @@ def statuses(folder: Folder) -> dict[str, int]:
 
 
 def seconds(folder: Folder) -> float:
-    """The time all runs took together."""
-    return sum(float(record.facts["cost"].get(f"{part}_seconds", 0.0))
-               for record in folder.records for part in ("prepare", "train", "rank"))
+    """The time all runs took together, and that for each data set once."""
+    data: dict[str, float] = {}
+    for record in folder.records:
+        dataset = record.facts["data"]["dataset"]
+        data[dataset] = max(data.get(dataset, 0.0), float(record.facts["cost"].get("data_seconds", 0.0)))
+    return sum(data.values()) + sum(float(record.facts["cost"].get(f"{part}_seconds", 0.0))
+                                    for record in folder.records for part in ("prepare", "train", "rank"))
 
 
 def cost(entry: Entry) -> dict[str, Any]:
@@ -55,6 +59,7 @@ def cost(entry: Entry) -> dict[str, Any]:
                              for name in ("train_seconds", "rank_seconds", "peak_memory_bytes")}
     found["parameters"] = costs[0]["parameters"]
     found["epochs"] = fmean(float(record.facts["training"]["epochs"]) for record in entry.good)
+    found["epochs_at_most"] = entry.good[0].facts["train"]["epochs"]
     found["machine"] = " / ".join(sorted({machine(record) for record in entry.good}))
     return found
 

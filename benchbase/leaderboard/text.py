@@ -70,7 +70,7 @@ def _main(table: Board, board: Leaderboard) -> "Table":
     for name in ("rank", *board.metrics, "seeds"):
         grid.add_column(name, justify="right")
     grid.add_column(f"against {board.baseline}" if board.baseline else "")
-    for name in ("training", "parameters"):
+    for name in ("training", "epochs", "parameters"):
         grid.add_column(name, justify="right")
     for row in table.rows:
         grid.add_row(*_cells(row, board))
@@ -94,8 +94,9 @@ def _cells(row: Row, board: Leaderboard) -> list["RenderableType"]:
     style = {"better": "green", "worse": "red", "ok": ""}.get(words.result(row, board), "dim")
     cells += [words.seeds(row), Text(words.result(row, board), style=style)]
     if row.status != "ok":
-        return [*cells, "", ""]
-    return [*cells, words.duration(row.cost["train_seconds"]), words.size(row.cost["parameters"])]
+        return [*cells, "", "", ""]
+    return [*cells, words.duration(row.cost["train_seconds"]), words.epochs(row.cost),
+            words.size(row.cost["parameters"])]
 
 
 def _tests(table: Board, board: Leaderboard) -> "Table":

@@ -1,6 +1,7 @@
 """Numbers and phrases as a leaderboard writes them, the same in every form."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..stats import Interval
 from .table import ALPHA, LEVEL, Leaderboard, Row, Table, Versus
@@ -56,8 +57,9 @@ def size(count: int) -> str:
     return str(count)
 
 
-def memory(count: float) -> str:
-    return f"{count / 2**20:.0f} MiB"
+def epochs(cost: Mapping[str, Any]) -> str:
+    """Epochs trained, the mean over seeds, of so many at most: `12 of 60`; nothing where none is trained."""
+    return f"{cost['epochs']:.1f}".removesuffix(".0") + f" of {cost['epochs_at_most']}" if cost["epochs"] else ""
 
 
 def runs(statuses: Mapping[str, int]) -> str:

@@ -317,6 +317,26 @@ def test_the_forms_agree(make: Any, above: Any) -> None:
     assert lines["b"]["baseline.verdict"] == table["b"]["versus"]["verdict"] == "better"
 
 
+def test_data_is_prepared_once_for_all_runs(make: Any, above: Any) -> None:
+    cost = {"data_seconds": 100.0, "prepare_seconds": 1.0, "train_seconds": 60.0, "rank_seconds": 1.0,
+            "peak_memory_bytes": 1, "parameters": 1, "tokens_per_sequence": 1.0}
+    runs = {(dataset, "a"): {seed: above(0.3, seed) for seed in (1, 2)} for dataset in "de"}
+    board = make_leaderboard(make(runs, facts={key: {"cost": cost} for key in runs}))
+    assert board.seconds == 2 * 100 + 4 * 62
+
+
+def test_the_epochs_trained_stand_beside_those_allowed(make: Any, above: Any) -> None:
+    none = {"training": {"epochs": 0, "best_epoch": 0, "under_trained": False, "stopped": ""}}
+    folder = make({("d", "a"): {1: above(0.3, 1), 2: above(0.3, 2)}, ("d", "pop"): {1: above(0.3, 3)}},
+                  facts={("d", "pop"): none})
+    path = folder / "runs" / "000000000002" / "record.json"
+    path.write_text(path.read_text().replace('"epochs":5', '"epochs":6'))
+    board = make_leaderboard(folder)
+    for form in (to_text, to_markdown):
+        lines = {line.strip("| ").split(" ")[0]: line for line in form(board).splitlines() if line.strip()}
+        assert "5.5 of 7" in lines["a"] and " of 7" not in lines["pop"]
+
+
 def test_records_as_a_data_frame(make: Any, above: Any) -> None:
     runs = {("d", "a"): {1: above(0.3, 1), 2: {"status": "failed", "reason": "x"}}, ("e", "a"): {1: None}}
     frame = load_records(make(runs))
