@@ -16,10 +16,30 @@ Item = tuple[str, dict[str, Any]]
 
 
 def part_labels(parts: Sequence[Part]) -> list[str]:
-    """The shortest texts that tell these parts apart: the name, and the parameters in which its namesakes differ."""
+    """The shortest texts that tell these parts apart: the name, and the parameters in which its namesakes differ.
+
+    Of a path no more than its end, with as many folders as it takes: labels are shown to others.
+    """
     items = [_item(part) for part in parts]
     varying = _varying(items)
+    deepest = max((canonical_json(parameters).count("/") for _, parameters in items), default=0)
+    for depth in range(1, deepest + 2):
+        labels = [_relative((name, {key: _tail(value, depth) for key, value in parameters.items()}), varying)
+                  for name, parameters in items]
+        if len(set(labels)) == len(set(parts)):
+            return labels
     return [_relative(item, varying) for item in items]
+
+
+def _tail(value: Any, depth: int) -> Any:
+    """The last `depth` parts of every path in a value."""
+    if isinstance(value, dict):
+        return {key: _tail(inner, depth) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_tail(inner, depth) for inner in value]
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    return "/".join([part for part in value.split("/") if part][-depth:])
 
 
 def automatic_labels(configurations: Sequence[Configuration], taken: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..config import canonical_json
 from ..errors import RecordError
 from ..runner.plan import FILE, read_plan
-from ..runner.publish import publish
+from ..runner.publish import publish, shown_reason
 from ..runner.records import records_folder, write_file
 from .files import to_csv, to_json, to_markdown
 from .load import load_folder
@@ -17,7 +17,8 @@ SUITE = "suite.yaml"
 def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
     """Write the records of a folder below `target`/records, and the leaderboard made of them beside that.
 
-    Only what the plan names is published. The comment that opens `target`/suite.yaml opens the page.
+    Only what the plan names is published, and records of an earlier time do not stay. The comment that opens
+    `target`/suite.yaml opens the page.
     """
     source, place = load_folder(folder), Path(target)
     if records_folder(source.path).resolve() == (place / "records").resolve():
@@ -27,7 +28,10 @@ def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
         raise RecordError(f"{folder}: no run is finished. Expected some to publish. Run the suite first.")
     publish(source.records, place / "records")
     if plan := read_plan(records_folder(source.path)):
-        write_file(place / "records" / FILE, (canonical_json(plan) + "\n").encode())
+        cells = [{**cell, "reason": shown_reason(cell["reason"])} for cell in plan["cells"]]
+        write_file(place / "records" / FILE, (canonical_json({**plan, "cells": cells}) + "\n").encode())
+    else:
+        (place / "records" / FILE).unlink(missing_ok=True)
     return write_pages(place)
 
 

@@ -131,6 +131,32 @@ def test_lists_actions_and_tracebacks_stay_at_home(make: Any, above: Any, tmp_pa
     assert not any(b"secret" in path.read_bytes() for path in shown.rglob("*") if path.is_file())
 
 
+def test_no_folder_of_the_machine_is_published(make: Any, above: Any, tmp_path: Path) -> None:
+    lost = {"status": "failed", "reason": "FileNotFoundError: [Errno 2] '/home/me/secret/x'", "traceback": "..."}
+    told = {"status": "skipped", "reason": "items: /home/secret/a b/items.csv: no times. Expected a/b."}
+    runs = {("d", "a"): {1: above(0.3, 1)}, ("d", "b"): {1: lost}, ("d", "c"): {1: told}}
+    folder = make(runs)
+    plan = folder / "runs" / "plan.json"
+    plan.write_text(plan.read_text().replace('"reason":""', '"reason":"~/secret/x.csv: no"'))
+    shown = publish(folder, tmp_path)
+    reasons = {record.facts["configuration"]["label"]: record.facts["reason"]
+               for _, record in read_all(shown) if not isinstance(record, Exception)}
+    assert reasons["b"] == "FileNotFoundError" and reasons["c"].endswith("items.csv: no times. Expected a/b.")
+    assert not any(b"secret" in path.read_bytes() for path in shown.rglob("*") if path.is_file())
+
+
+def test_records_of_an_earlier_time_do_not_stay(make: Any, above: Any, tmp_path: Path) -> None:
+    whole = make({("d", label): {1: above(0.3, i)} for i, label in enumerate("abc")})
+    shown = publish(whole, tmp_path)
+    keep = [shown / "records" / "notes", shown / "records" / "ffffffffffff"]
+    for path in keep:  # no records
+        path.mkdir()
+    make({("d", "a"): {1: above(0.3, 0)}}, folder="less", plan=False)
+    publish(tmp_path / "less", tmp_path)
+    assert sorted(path.name for path in (shown / "records").iterdir()) == ["000000000001", "ffffffffffff", "notes"]
+    assert make_leaderboard(shown).tables == make_leaderboard(tmp_path / "less").tables
+
+
 def test_the_comment_of_the_suite_opens_the_page(make: Any, above: Any, tmp_path: Path) -> None:
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "suite.yaml").write_text("# Which one?\n#\n# The data: ask *them*.\nsuite: x\n# not this\n")
