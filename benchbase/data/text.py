@@ -1,5 +1,6 @@
 """Text: open a source's text file, packed or not, and tell all damage to it as a `DataError` that names the file."""
 
+import codecs
 import csv
 import gzip
 import zlib
@@ -12,8 +13,10 @@ from ..errors import DataError
 
 
 def open_text(path: Path, encoding: str = "utf-8", newline: str | None = None) -> Any:
-    """A text stream of a file, unpacked where its name ends in `.gz`; `newline` as for `open`."""
+    """A text stream of a file, unpacked where its name ends in `.gz`, less a byte order mark; `newline` as in `open`."""
     opener: Any = gzip.open if path.suffix == ".gz" else open
+    if codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8-sig"
     return opener(path, "rt", encoding=encoding, newline=newline)
 
 

@@ -1,5 +1,6 @@
 """Parameters of the `files` data set."""
 
+import codecs
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,7 @@ class FilesConfig(DatasetConfig):
         if self.items is not None and self.columns.domain is not None:
             raise ValueError("columns.domain and an item table are both given. Name the domain in items.domain.")
         self._check_separator()
+        self._check_encoding()
         self._check_places()
         return self
 
@@ -81,6 +83,12 @@ class FilesConfig(DatasetConfig):
         mark = self.separator
         if mark is not None and not (len(mark) == 1 or (len(mark) == 2 and mark[0] == mark[1])):
             raise ValueError(f"separator {mark!r}. Expected one character, or one character doubled such as '::'.")
+
+    def _check_encoding(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise ValueError(f"encoding {self.encoding!r}. Expected one that Python knows, such as latin-1.") from None
 
     def _check_places(self) -> None:
         every = [self.columns.user, self.columns.item, self.columns.timestamp, self.columns.domain]

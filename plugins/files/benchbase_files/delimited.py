@@ -87,7 +87,6 @@ def _places(layout: Layout, wanted: list[Field]) -> dict[Field, int]:
         if layout.exact and len(first) > most:
             _too_many(layout, line, first, most)
         return {field: int(field.column) - 1 for field in wanted}
-    first[0] = first[0].lstrip("\ufeff")
     for field in wanted:
         if field.column not in first:
             raise DataError(

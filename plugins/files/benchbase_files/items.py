@@ -63,7 +63,6 @@ def _delimited(path: Path, config: Items, strings: bool) -> tuple[dict[str, Any]
         line, names = next(rows, (0, []))
         if not names:
             raise DataError(f"{path}: the file is empty. Expected a row an item under a header. Check the path.")
-        names[0] = names[0].lstrip("\ufeff")
         key, features = Field("item", "id", config.id), _features(config)
         place, *places = (_known(path, name, names) for name in (config.id, *features))
         texts: list[str] = []

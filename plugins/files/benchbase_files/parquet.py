@@ -51,6 +51,12 @@ def _convert(path: Path, column: Any, field: Field, unit: str) -> Any:
         if field.kind == "number":
             return values.astype(np.float32)
         if field.kind == "time" and unit != "iso":
+            if not (finite := np.isfinite(values)).all():
+                row = int(np.argmin(finite))
+                raise DataError(
+                    f"{path}: row {row + 1} has {field.label} {values[row]}. Expected finite times. "
+                    "Leave such rows out."
+                )
             return whole(values)
         if pa.types.is_integer(kind):
             return values

@@ -54,6 +54,13 @@ def test_packed_files_crlf_and_byte_order_marks(read, tmp_path):
     assert events(read(path="log.csv", format="csv", columns={"actions": ["rating"]})) == EXPECTED
 
 
+@pytest.mark.parametrize("form", ["csv", "sequence", "pairs"])
+def test_a_byte_order_mark_is_no_part_of_the_first_id(read, tmp_path, form):
+    (tmp_path / "log").write_bytes(b"\xef\xbb\xbf" + (b"1,7\n2,7\n" if form == "csv" else b"1 7\n2 7\n"))
+    more = {"header": False, "columns": {"user": 1, "item": 2, "timestamp": None}} if form == "csv" else {}
+    assert read(path="log", format=form, **more).interactions.user_ids.tolist() == [1, 2]
+
+
 def test_columns_may_stand_in_any_order_among_others(read, tmp_path):
     (tmp_path / "log.csv").write_text('text,when,what,who\n"a, b",5,x,u\n"""c""",4,NA,u\n')
     columns = {"user": "who", "item": "what", "timestamp": "when"}
@@ -301,6 +308,7 @@ def test_bad_parquet_files_are_refused(read, tmp_path):
 
     refused(r"no column 'item' for item\. Columns: timestamp, user\.", item=None)
     refused(r"row 2 has no item\. Expected a value in every row\. Leave such rows out\.", item=[1, None])
+    refused(r"row 2 has timestamp nan\. Expected finite times\.", timestamp=[1.0, float("nan")])
     refused(r"column 'user' holds double\. Expected integers or strings for user\. Name another", user=[0.5, 1.5])
     refused(r"column 'timestamp' holds string\. Expected numbers or dates \(s\) for timestamp", timestamp=["a", "b"])
     refused(
@@ -393,6 +401,7 @@ def test_ids_of_a_parquet_item_table_have_one_type_and_no_gap(read, tmp_path):
         ("times means nothing for format csv", {"format": "csv", "times": "t"}),
         ("the order of a pairs file is its only time", {"format": "pairs", "file_order": False}),
         (r"separator '::\?'\. Expected one character, or one character doubled", {"format": "csv", "separator": "::?"}),
+        (r"encoding 'utf-9'\. Expected one that Python knows", {"format": "csv", "encoding": "utf-9"}),
         ("separator ''", {"format": "csv", "separator": ""}),
         (r"columns: 'user' given\. Expected places, counted from 1", {"format": "csv", "header": False}),
         (r"columns: 0 given\. Expected places", {"format": "csv", "header": False, "columns": {"user": 0, "item": 1}}),
