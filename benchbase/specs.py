@@ -133,7 +133,8 @@ class BuildContext:
     `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. Positions are below
     `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
     backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout`
-    meets, and that the states for predicting actions have where an objective is built.
+    meets, and that the states for predicting actions have where an objective is built. `seed` is for
+    recommenders, from the run's seed and their name; parts of a model are built under torch's own generator.
     """
 
     n_items: int
@@ -152,6 +153,7 @@ class BuildContext:
     n_heads: int = 0
     n_layers: int = 0
     state_width: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

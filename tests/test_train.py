@@ -14,9 +14,9 @@ from benchbase.data import TRAIN
 from benchbase.errors import PluginError, RunError
 from benchbase.nn import Combiner, Objective
 from benchbase.specs import CombinerConfig, CombinerSpec, Config, Needs, Negatives, ObjectiveSpec, ScorerConfig
-from benchbase.testing.build import make_experiment
+from benchbase.testing.build import make_experiment, make_model, train_step
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
-from benchbase.testing.world import tiny_world
+from benchbase.testing.world import tiny_batch, tiny_world
 from benchbase.train import fit, tag_parameters
 
 
@@ -186,6 +186,47 @@ def test_means_are_over_examples_whatever_the_batches():
         wanted += own[-(window + 1):][1:].tolist()
     assert curve_of(fitted, "train.mean.item") == pytest.approx([np.mean(wanted)] * 2, rel=1e-6)
     assert heard == [{"item": pytest.approx(np.mean(wanted))}] * 2
+
+
+class Telling(Objective):
+    """A loss and a number beside it, the mean event of the examples."""
+
+    def __init__(self, name="event"):
+        super().__init__()
+        self.name, self.heard, self.graphs = name, [], []
+
+    def losses(self, output, targets, batch):
+        return {"zero": 0 * targets.mean(output.states.sum(1))}
+
+    def logs(self, output, targets, batch):
+        self.graphs.append(torch.is_grad_enabled())
+        return {self.name: targets.mean(targets.event.float())}
+
+    def epoch_ended(self, means):
+        self.heard.append(means)
+
+
+def telling(name):
+    return ObjectiveSpec(name="telling", config=Config, build=lambda config, context: Telling(name), source="here")
+
+
+def test_logged_numbers_are_recorded_beside_the_losses_and_are_none():
+    made = make_experiment(tiny_causal, objectives=[tiny_softmax, telling("event")], train={"batch": 7})
+    events = torch.cat([g.targets.event for groups in made.feed.train_batches(1, 7, 2) for g in groups])
+    fitted, part = fit(made), made.model.objectives["telling"]
+    mean = pytest.approx(float(events.double().mean()), rel=1e-6)
+    assert curve_of(fitted, "train.telling.event") == [mean] and not any(part.graphs)
+    assert part.heard == [{"zero": 0.0, "event": mean}]
+    with pytest.raises(PluginError, match=r"telling: the logged zero has the name of a loss\. Expected another name"):
+        fit(make_experiment(tiny_causal, objectives=[telling("zero")]))
+
+
+def test_a_single_step_weighs_examples_as_the_trainer_does():
+    """No gradient passes through the weights."""
+    factor = nn.Parameter(torch.tensor(3.0))
+    model = make_model(tiny_causal, objectives=[tiny_softmax, objective("w", weights=lambda t, b: factor * t.weights)])
+    train_step(model, *tiny_batch())
+    assert factor.grad is None and model.embedding.table.grad is not None
 
 
 class Watch(Combiner):

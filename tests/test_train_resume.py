@@ -45,6 +45,17 @@ class Remembering(Objective):
         self.pressure.mul_(1.0 + means["memory"])
 
 
+class Noisy(Objective):
+    """A loss and a logged number out of its own generator."""
+
+    def losses(self, output, targets, batch):
+        noise = torch.randn(output.states.shape, generator=output.generator)
+        return {"noise": targets.mean((output.states * noise).sum(1))}
+
+    def logs(self, output, targets, batch):
+        return {"drawn": torch.rand((), generator=output.generator)}
+
+
 class Sliding(Combiner):
     """Weights that slide with the size of the losses: its state is its past."""
 
@@ -70,6 +81,7 @@ sampled = ObjectiveSpec(name="sampled", config=Config, build=lambda config, cont
                         needs=Needs(negatives=Negatives(count=3, law="popularity")))
 remembering = ObjectiveSpec(name="remembering", config=Config, build=lambda config, context: Remembering(),
                             source="here")
+noisy = ObjectiveSpec(name="noisy", config=Config, build=lambda config, context: Noisy(), source="here")
 sliding = CombinerSpec(name="sliding", config=Pair, build=lambda config, context: Sliding(), source="here")
 
 DROPOUT = {"dropout": 0.3}
@@ -80,6 +92,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "combiner": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax, remembering], "combiner": sliding},
     "memory": {"backbone": (tiny_bidirectional, None), "objectives": [tiny_softmax, remembering, sampled],
                "train": {"optimizer": "adamw", "weight_decay": 0.1, "clip": 0.5}},
+    "noise": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax, noisy]},
     "plateau": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax], "train": {"patience": 1, "lr": 0.2}},
     "seldom": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax], "train": {"eval_every": 3}},
     "modifiers": {"backbone": (tiny_causal, DROPOUT), **together("feedback", "relation")},
@@ -179,6 +192,13 @@ def test_seconds_are_those_of_all_sittings(tmp_path, monkeypatch):
     assert 0 < spent < fit(experiment("dropout"), tmp_path).seconds
 
 
+def test_the_peak_of_memory_is_that_of_all_sittings(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("benchbase.train.loop.peak_memory", lambda: 2**50)
+        fit(experiment("dropout"), tmp_path, kill_in(patch, 2, "saved"))
+    assert fit(experiment("dropout"), tmp_path).peak_memory == 2**50
+
+
 def test_resuming_from_a_checkpoint_that_lost_its_file_starts_anew_and_ends_the_same(tmp_path, monkeypatch):
     made = experiment("masked")
     wanted = outcome(made, fit(made))
@@ -191,7 +211,7 @@ def test_resuming_from_a_checkpoint_that_lost_its_file_starts_anew_and_ends_the_
 
 def test_the_setups_are_such_that_generators_matter():
     """Each run differs from one whose generators begin elsewhere."""
-    for name in ("dropout", "masked", "negatives", "combiner"):
+    for name in ("dropout", "masked", "negatives", "noise", "combiner"):
         made = experiment(name)
         plain = outcome(made, fit(made))
         other = experiment(name)

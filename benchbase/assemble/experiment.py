@@ -1,7 +1,7 @@
 """Experiment: everything one run needs, built and ready to train."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,7 +49,9 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
     context = build_context(suite, data, configuration.layout.kind)
     if configuration.recommender is not None:
         part = configuration.recommender
-        torch.manual_seed(derive_seed(seed, "recommender", part.name))
+        own = derive_seed(seed, "recommender", part.name)
+        context = replace(context, seed=own)
+        torch.manual_seed(own)
         built = registry.get("recommender", part.name).build(part.config, context)
         return Experiment(configuration, suite, data, seed, context, torch.device("cpu"), recommender=built)
     device = choose_device(suite.train.device)

@@ -77,7 +77,7 @@ class Builder:
         readout = None
         if context.state_width != width:
             readout = self._seeded("core", "readout", lambda: _linear(context.state_width, width))
-        names = ["backbone", *(f"modifier.{name}" for name in modifiers)]
+        names = ["backbone", *(f"modifier.{name}" for name in modifiers), *(f"objective.{name}" for name in objectives)]
         return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
                              modifiers, objectives, compressor, actions, users, readout)
 

@@ -97,7 +97,7 @@ class Output:
 
     States that predict actions are as wide as the readout leaves them (`BuildContext.state_width`).
     `traces` by name; `masses` one (B, H, S, G) per layer where groups were asked for; `embed(ids)` gives
-    item vectors.
+    item vectors; `generator` is the objective's own, the only source of randomness it may draw from.
     """
 
     states: Tensor
@@ -106,6 +106,7 @@ class Output:
     traces: Mapping[str, Tensor] = field(default_factory=dict)
     masses: Sequence[Tensor] = ()
     embed: Any = None
+    generator: torch.Generator | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ class Objective(nn.Module):
         """Scalars by term name; {} for an objective that only weighs examples or changes scores."""
         return {}
 
+    def logs(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
+        """Scalars to record beside the losses, called after them without gradients; means under `targets.weights`."""
+        return {}
+
     def example_weights(self, targets: Targets, batch: Batch) -> Tensor | None:
         """Factors (P) that the core multiplies into the weights of all losses; None for no change."""
         return None
@@ -140,7 +145,7 @@ class Objective(nn.Module):
         """Called once, before training, with every parameter of the model."""
 
     def epoch_ended(self, means: Mapping[str, float]) -> None:
-        """Called after each epoch with the means over examples of this objective's terms and traces."""
+        """Called after each epoch with the means over examples of this objective's terms and logs, by name."""
 
 
 @dataclass(frozen=True)

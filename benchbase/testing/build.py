@@ -11,10 +11,11 @@ from ..assemble import Experiment, RunData, assemble, build_model
 from ..config import Configuration, Part, Protocol, Suite, Train
 from ..data import Prepared, split
 from ..data.batches import Batch, Targets
-from ..nn import Combiner, CombinerParameters, Encoded, Objective, Output, SequenceModel, Tokens
+from ..nn import Combiner, CombinerParameters, Encoded, Output, SequenceModel
 from ..registry import Registry
 from ..specs import BackboneSpec, BuildContext, Config, LayoutConfig, ScorerConfig, Spec
 from ..train import tag_parameters
+from ..train.losses import Groups, ask_objectives, weigh_examples
 from .world import World, tiny_context, tiny_data, tiny_world
 
 Chosen = Spec | tuple[Spec, Config | Mapping[str, Any] | None]
@@ -96,17 +97,11 @@ class Step:
 
 def forward(model: SequenceModel, batch: Batch, targets: Targets, phase: Any = "train") -> Step:
     """Encode a batch and ask every objective for its losses, in the model's own precision."""
-    objectives = model.objectives
-    for objective in objectives.values():
-        if (factors := objective.example_weights(targets, batch)) is not None:
-            targets = replace(targets, weights=targets.weights * factors)
-    groups = _Groups({n: o for n, o in objectives.items() if type(o).groups is not Objective.groups})
+    targets = weigh_examples(model, targets, batch)
+    groups = Groups(model)
     encoded = model.encode(batch, phase, groups if groups.asking else None)
     output = model.output(encoded, batch, targets, phase)
-    losses: dict[str, Tensor] = {}
-    for name, objective in objectives.items():
-        own = replace(output, masses=groups.masses_of(name, encoded.masses))
-        losses |= {f"{name}.{term}": loss for term, loss in objective.losses(own, targets, batch).items()}
+    losses, _ = ask_objectives(model, output, groups, lambda name: targets, batch)
     return Step(losses, output, encoded, {})
 
 
@@ -127,21 +122,3 @@ def train_step(
     )
     used = combiner.combine({balance[0]: main, balance[1]: step.losses[balance[1]]}, parameters)
     return replace(step, weights=used)
-
-
-class _Groups:
-    """The groups of keys of all objectives that ask, side by side, and each one's columns of the mass."""
-
-    def __init__(self, asking: Mapping[str, Objective]):
-        self.asking = asking
-        self._columns: dict[str, slice] = {}
-
-    def __call__(self, tokens: Tokens) -> Tensor | None:
-        found = {name: given for name, o in self.asking.items() if (given := o.groups(tokens)) is not None}
-        start = 0
-        for name, given in found.items():
-            self._columns[name] = slice(start, start := start + given.shape[-1])
-        return torch.cat(list(found.values()), dim=-1) if found else None
-
-    def masses_of(self, name: str, masses: Sequence[Tensor]) -> list[Tensor]:
-        return [mass[..., self._columns[name]] for mass in masses] if name in self._columns else []

@@ -64,6 +64,7 @@ class State:
     """Where training stands, as plain JSON; with tensors and generators it is all that a later sitting needs.
 
     `evaluated` and `best_epoch`: the last epoch that was evaluated, and the best one; `waited`: evaluations since.
+    `peak`: the largest memory of all sittings, in bytes.
     """
 
     epoch: int = 0
@@ -76,6 +77,7 @@ class State:
     tokens: int = 0
     sequences: int = 0
     routes: list[str] = field(default_factory=list)
+    peak: int = 0
 
 
 def fit(experiment: Experiment, folder: Path | None = None, report: Callable[[Progress], None] | None = None) -> Fit:
@@ -136,7 +138,8 @@ class _Trainer:
             self.model.load_state_dict(self.best_state)
         return Fit(
             state.curve, state.epoch, state.best_epoch, state.best_epoch == state.evaluated,
-            "plateau" if self._plateau() else "epochs", self.seconds, peak_memory(),
+            "plateau" if self._plateau() else "epochs", self.seconds,
+            max(state.peak, peak_memory()),
             sum(p.numel() for p in self.model.parameters()), tuple(state.routes),
             state.tokens / max(state.sequences, 1), self.experiment.device.type,
         )
@@ -184,7 +187,7 @@ class _Trainer:
 
     def _losses(self, group: TrainBatch, weight: float, means: Means) -> Losses:
         losses = self.loss(group)
-        means.add(losses, weight)
+        means.add({**losses, **self.loss.logged}, weight)
         if self.state.epoch == 1:  # later epochs read the same sequences
             self.state.tokens += self.loss.tokens()
             self.state.sequences += group.batch.n_rows
@@ -262,6 +265,7 @@ class _Trainer:
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def _save(self) -> None:
+        self.state.peak = max(self.state.peak, peak_memory())
         if self.folder is None:
             return
         tensors = {"model": self.model.state_dict(), "best": self.best_state}
@@ -288,7 +292,8 @@ class _Trainer:
             self.experiment.combiner.load_state_dict(found.tensors["combiner"])
         self.optimizer.load_state_dict(dict(found.optimizer))
         for name, generator in self.model.generators.items():
-            generator.set_state(found.generators[f"part.{name}"])
+            if (state := found.generators.get(f"part.{name}")) is not None:  # older ones know no objectives'
+                generator.set_state(state)
         torch.set_rng_state(found.generators["cpu"])
         if self.experiment.device.type == "cuda":
             torch.cuda.set_rng_state(found.generators["cuda"], self.experiment.device)

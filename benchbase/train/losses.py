@@ -1,7 +1,7 @@
 """From a group of rows to its losses, and their means over an epoch."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -26,53 +26,28 @@ class LossMaker:
         self.experiment, self.model = experiment, model
         self.weights = experiment.weights or {}
         self.objectives = dict(model.objectives.items())
-        self.grouping = [name for name, o in self.objectives.items() if type(o).groups is not Objective.groups]
+        self.logged: Losses = {}
         self.routes: tuple[str, ...] = ()
         self.valid: Tensor | None = None  # the tokens of the last group that are no padding
 
     def weighted(self, batch: Batch, targets: Targets) -> Targets:
         """The targets with every objective's example weights multiplied in."""
-        for name, objective in self.objectives.items():
-            factors = objective.example_weights(targets, batch)
-            if factors is not None:
-                _check_shape(f"{name}: example weights", factors, tuple(targets.weights.shape))
-                targets = replace(targets, weights=targets.weights * factors.detach())
-        return targets
+        return weigh_examples(self.model, targets, batch)
 
     def __call__(self, group: TrainBatch) -> Losses:
-        """Every loss of a group, unweighted, means under the targets' weights."""
-        slices: dict[str, slice] = {}
+        """Every loss of a group, unweighted, means under the targets' weights; `logged` then holds other numbers."""
+        groups = Groups(self.model)
         with autocast(self.experiment):
-            encoded = self.model.encode(group.batch, "train", self._groups(slices) if self.grouping else None)
+            encoded = self.model.encode(group.batch, "train", groups if groups.asking else None)
         output = self.model.output(encoded, group.batch, group.targets, "train")
         output = replace(output, states=output.states.float())
         self.routes, self.valid = tuple(encoded.routes), encoded.tokens.valid
-        losses = {}
-        for name, objective in self.objectives.items():
-            seen = replace(output, masses=_own_masses(output, slices.get(name)))
-            for term, loss in objective.losses(seen, group.targets_for(name), group.batch).items():
-                _check_shape(f"{name}: the term {term}", loss, ())
-                losses[f"{name}.{term}"] = loss
+        losses, self.logged = ask_objectives(self.model, output, groups, group.targets_for, group.batch)
         return losses
 
     def tokens(self) -> int:
         """How many tokens the last group had, padding left out."""
         return 0 if self.valid is None else int(self.valid.sum())
-
-    def _groups(self, slices: dict[str, slice]) -> Callable[[Tokens], Tensor | None]:
-        """All groups of keys that objectives ask for, side by side; `slices` notes whose are whose."""
-
-        def groups(tokens: Tokens) -> Tensor | None:
-            found, at = [], 0
-            for name in self.grouping:
-                given = self.objectives[name].groups(tokens)
-                if given is not None:
-                    slices[name] = slice(at, at + given.shape[-1])
-                    at += given.shape[-1]
-                    found.append(given.to(tokens.x.dtype))
-            return torch.cat(found, dim=-1) if found else None
-
-        return groups
 
     def weigh(self, losses: Losses) -> Losses:
         """The losses times the suite's weights. Errors: `RunError` for a weight of a term that is not there."""
@@ -102,8 +77,58 @@ def _check_shape(what: str, given: Tensor, shape: tuple[int, ...]) -> None:
         raise PluginError(f"{what} has shape {tuple(given.shape)}. Expected {shape}.")
 
 
-def _own_masses(output: Output, own: slice | None) -> list[Tensor]:
-    return [] if own is None else [mass[..., own] for mass in output.masses]
+class Groups:
+    """The groups of keys of all objectives that ask, side by side, and each one's columns of the mass."""
+
+    def __init__(self, model: SequenceModel):
+        self.asking = {name: o for name, o in model.objectives.items() if type(o).groups is not Objective.groups}
+        self._columns: dict[str, slice] = {}
+
+    def __call__(self, tokens: Tokens) -> Tensor | None:
+        found = {name: given for name, o in self.asking.items() if (given := o.groups(tokens)) is not None}
+        start = 0
+        for name, given in found.items():
+            self._columns[name] = slice(start, start := start + given.shape[-1])
+        return torch.cat([given.to(tokens.x.dtype) for given in found.values()], dim=-1) if found else None
+
+    def masses_of(self, name: str, masses: Sequence[Tensor]) -> list[Tensor]:
+        return [mass[..., self._columns[name]] for mass in masses] if name in self._columns else []
+
+
+def weigh_examples(model: SequenceModel, targets: Targets, batch: Batch) -> Targets:
+    """The targets with every objective's example weights multiplied in; no gradient passes through them."""
+    for name, objective in model.objectives.items():
+        factors = objective.example_weights(targets, batch)
+        if factors is not None:
+            _check_shape(f"{name}: example weights", factors, tuple(targets.weights.shape))
+            targets = replace(targets, weights=targets.weights * factors.detach())
+    return targets
+
+
+def ask_objectives(model: SequenceModel, output: Output, groups: Groups, targets_for: Callable[[str], Targets],
+                   batch: Batch) -> tuple[Losses, Losses]:
+    """Every loss and every logged number by `objective.name`; each objective sees its own masses and generator.
+
+    Errors: `PluginError` where one is no scalar, or a logged number has the name of a loss.
+    """
+    losses: Losses = {}
+    logged: Losses = {}
+    for name, objective in model.objectives.items():
+        targets = targets_for(name)
+        seen = replace(output, masses=groups.masses_of(name, output.masses),
+                       generator=model.generators[f"objective.{name}"])
+        for term, loss in objective.losses(seen, targets, batch).items():
+            _check_shape(f"{name}: the term {term}", loss, ())
+            losses[f"{name}.{term}"] = loss
+        if type(objective).logs is Objective.logs:
+            continue
+        with torch.no_grad():
+            for term, value in objective.logs(seen, targets, batch).items():
+                _check_shape(f"{name}: the logged {term}", value, ())
+                if f"{name}.{term}" in losses:
+                    raise PluginError(f"{name}: the logged {term} has the name of a loss. Expected another name.")
+                logged[f"{name}.{term}"] = value
+    return losses, logged
 
 
 class Means:
@@ -123,6 +148,6 @@ class Means:
         return {name: float(total) / self.weights[name] for name, total in self.sums.items()}
 
     def of(self, objective: str) -> dict[str, float]:
-        """Means of one objective's terms, by term."""
+        """Means of one objective's terms and logged numbers, by name."""
         named = ((*name.partition("."), value) for name, value in self.result().items())
         return {term: value for owner, _, term, value in named if owner == objective}

@@ -214,6 +214,8 @@ def test_a_recommender_needs_no_model():
     made = make_experiment(tiny_causal, objectives=[tiny_softmax])
     configuration = Configuration(recommender=Part(kind="recommender", name="constant", config=Config()))
     built = assemble(configuration, made.suite, Registry.of([spec]), made.data, 1)
+    seeds = [assemble(configuration, made.suite, Registry.of([spec]), made.data, seed).context.seed for seed in (1, 2)]
+    assert built.context.seed == seeds[0] != seeds[1] and 0 not in seeds
     assert built.recommender.n_items == 30 and built.model is None and built.feed is None
 
 
