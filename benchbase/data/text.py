@@ -13,7 +13,7 @@ from ..errors import DataError
 
 
 def open_text(path: Path, encoding: str = "utf-8", newline: str | None = None) -> Any:
-    """A text stream of a file, unpacked where its name ends in `.gz`, less a byte order mark; `newline` as in `open`."""
+    """A file's text stream, unpacked where its name ends in `.gz`, no byte order mark; `newline` as in `open`."""
     opener: Any = gzip.open if path.suffix == ".gz" else open
     if codecs.lookup(encoding).name == "utf-8":
         encoding = "utf-8-sig"
