@@ -18,6 +18,7 @@ from .data import TRAIN
 from .data.sequences import Rows, gather, score_rows
 from .errors import RunError
 from .nn import Objective
+from .threads import algebra_threads
 
 ROWS = 256
 """Rows encoded and scored at a time, at most: more do not stay in cache."""
@@ -149,7 +150,7 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     start = time.perf_counter()
     judge = _Judge(experiment, part, top_k)
     torch.set_num_threads(experiment.suite.train.threads)
-    with torch.inference_mode():
+    with algebra_threads(experiment.suite.train.threads), torch.inference_mode():
         score = _recommender_scores if experiment.model is None else _model_scores
         for index, scores in score(experiment, judge):
             judge.add(index, scores)

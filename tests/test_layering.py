@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = (
-    {"errors", "memory"},
+    {"errors", "memory", "threads"},
     {"specs"},
     {"data", "metrics", "stats"},
     {"nn"},

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -12,6 +13,7 @@ from torch import nn
 
 from benchbase.data import TRAIN
 from benchbase.errors import PluginError, RunError
+from benchbase.evaluate import rank
 from benchbase.nn import Combiner, Objective
 from benchbase.specs import CombinerConfig, CombinerSpec, Config, Needs, Negatives, ObjectiveSpec, ScorerConfig
 from benchbase.testing.build import make_experiment, make_model, train_step
@@ -491,3 +493,27 @@ def test_a_recommender_is_fitted_on_train_events_alone():
     assert got["train"].item.tolist() == interactions.item[part == TRAIN].tolist()
     assert got["train"].n_rows == interactions.n_users
     assert (fitted.stopped, fitted.curve, fitted.under_trained) == ("fitted", [], False)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_recommender_computes_with_the_threads_of_the_suite(threads):
+    """Its linear algebra too, whatever the environment says; afterwards all is as before."""
+    def blas():
+        return {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
+
+    seen = []
+
+    class Counting:
+        def fit(self, train, context):
+            seen.append(blas())
+
+        def scores(self, histories, times):
+            seen.append(blas())
+            return np.zeros((histories.n_rows, 30))
+
+    made = make_experiment(tiny_causal, objectives=[tiny_softmax], train={"threads": threads})
+    made = replace(made, model=None, feed=None, recommender=Counting())
+    before = blas()
+    fit(made)
+    rank(made, "test")
+    assert len(seen) > 1 and all(each == {threads} for each in seen) and blas() == before

@@ -19,6 +19,7 @@ from ..data.sequences import train_events
 from ..errors import RunError
 from ..memory import peak_memory, reset_peak
 from ..nn import CombinerParameters, SequenceModel
+from ..threads import algebra_threads
 from .losses import Losses, LossMaker, Means
 from .optimizer import make_optimizer, tag_parameters
 
@@ -88,9 +89,10 @@ def fit(experiment: Experiment, folder: Path | None = None, report: Callable[[Pr
     """
     torch.set_num_threads(experiment.suite.train.threads)
     reset_peak()
-    if experiment.model is None:
-        return _fit_recommender(experiment)
-    return _Trainer(experiment, experiment.model, folder, report or (lambda progress: None)).fit()
+    with algebra_threads(experiment.suite.train.threads):
+        if experiment.model is None:
+            return _fit_recommender(experiment)
+        return _Trainer(experiment, experiment.model, folder, report or (lambda progress: None)).fit()
 
 
 def _fit_recommender(experiment: Experiment) -> Fit:
