@@ -178,8 +178,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 class Spec:
     """One part that a plugin offers: its name, its parameters, and how to build it.
 
-    `build(config, context)` may import heavy libraries; making the spec may not. Errors: `PluginError`
-    where a field breaks the contract.
+    `build(config, context)` may import heavy libraries; making the spec may not. `refuse(config, context)`
+    returns why the part cannot run on such sizes, or None; it is asked before any compute.
+    Errors: `PluginError` where a field breaks the contract.
     """
 
     kind: ClassVar[str] = ""
@@ -190,6 +191,7 @@ class Spec:
     source: Source | str
     api: int = API
     needs: Resolvable = field(default_factory=Needs)
+    refuse: Callable[[Any, BuildContext], str | None] | None = None
 
     def __post_init__(self) -> None:
         where = f"{type(self).__name__} {self.name!r}"

@@ -10,6 +10,7 @@ from ..errors import Refusal
 from ..registry import Registry
 from ..specs import BackboneSpec, CombinerConfig, ModifierSpec, Needs, Spec
 from .data import RunData
+from .model import build_context
 
 
 def check(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
@@ -25,6 +26,18 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         part = configuration.recommender
         needs = registry.get("recommender", part.name).resolve("needs", part.config)
         _task_and_data(part, needs, suite, interactions, catalogue)
+    _own_reasons(configuration, suite, registry, data)
+
+
+def _own_reasons(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
+    """Ask the parts that have reasons of their own; what they are told lacks the backbone's sizes."""
+    asked = [(part, spec.refuse) for part in configuration.parts()
+             if (spec := registry.get(part.kind, part.name)).refuse is not None]
+    context = build_context(suite, data, configuration.layout.kind) if asked else None
+    for part, ask in asked:
+        assert ask is not None and context is not None
+        if reason := ask(part.config, context):
+            raise Refusal(reason)
 
 
 def refuse(where: str, what: str, expected: str) -> NoReturn:

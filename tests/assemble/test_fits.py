@@ -40,6 +40,10 @@ class Balance(CombinerConfig):
     balance: tuple[str, str] = Field(("loss.a", "other.b"), description="the two losses")
 
 
+class Seven(Config):
+    names: int = Field(7, description="how many")
+
+
 PLAIN = spec("backbone", "plain", sites={"mask", "prefix"})
 POINTWISE = spec("backbone", "pointwise", attention="pointwise", sites={"mask"})
 MASKED = spec("backbone", "masked", training="masked", causal=False, sites={"prefix", "bias"})
@@ -94,7 +98,7 @@ def test_what_fits_is_let_through():
     glow = spec("modifier", "glow", sites={"mask"}, publishes={"glow"})
     other = spec("objective", "other")
     assert verdict(PLAIN, LOSS, glow, needy, other, spec("combiner", "mix", Balance)) is None
-    assert verdict(MASKED, LOSS, spec("compressor", "small")) is None
+    assert verdict(MASKED, LOSS, spec("compressor", "small", refuse=lambda config, context: None)) is None
     assert verdict(spec("recommender", "whole", needs=Needs(time=True, domains=True))) is None
 
 
@@ -173,6 +177,10 @@ def test_a_refusal_says_who_why_and_what_instead(wanted, specs, given):
      [spec("recommender", "whole", needs=Needs(time=True))], {"data": data_of(has_time=False)}),
     ("whole: it does not fit tasks next_item. Expected action.",
      [spec("recommender", "whole", needs=Needs(tasks={"action"}))], {}),
+    ("large: 30 items.",
+     [spec("recommender", "large", refuse=lambda config, context: f"large: {context.n_items} items.")], {}),
+    ("large: 7 names.", [MASKED, LOSS, spec("modifier", "large", config=Seven, sites={"bias"},
+                                            refuse=lambda config, context: f"large: {config.names} names.")], {}),
     ("configuration: it has no backbone. Expected a backbone or a recommender.", [LOSS], {}),
 ])
 def test_a_refusal_of_other_backbones(wanted, specs, given):

@@ -25,10 +25,20 @@ def build_itemknn(config: ItemKNNConfig, context: BuildContext) -> "ItemKNN":
 
 
 def build_ease(config: EASEConfig, context: BuildContext) -> "EASE":
-    from .ease import EASE, check_memory
+    from .ease import EASE
 
-    check_memory(config, context.n_items)
     return EASE(config)
+
+
+def refuse_ease(config: EASEConfig, context: BuildContext) -> str | None:
+    """A catalogue whose item-item matrix would not fit."""
+    itemsize = 8 if config.precision == "float64" else 4
+    need = context.n_items**2 * itemsize * 1.1 / 2**30  # one matrix, and blocks on the way to it
+    if need <= config.memory_gib:
+        return None
+    smaller = " or set precision: float32" if config.precision == "float64" else ""
+    return (f"ease: an item-item matrix of {context.n_items:,} items takes {need:.1f} GiB. "
+            f"Expected at most memory_gib: {config.memory_gib:g}. Raise it{smaller}.")
 
 
 @hookimpl
@@ -57,6 +67,7 @@ def benchbase_recommenders() -> list[RecommenderSpec]:
             name="ease",
             config=EASEConfig,
             build=build_ease,
+            refuse=refuse_ease,
             deterministic=True,
             source=Source(
                 paper="Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019",

@@ -3,13 +3,11 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from benchbase import BuildContext, Refusal
+from benchbase import BuildContext
 from benchbase.data.sequences import Events
 
 from .config import EASEConfig
 from .counts import cooccurrences, user_items
-
-GIB = 2**30
 
 
 class EASE:
@@ -54,15 +52,3 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     for column in range(len(matrix)):  # the solver fills the upper triangle alone
         matrix[column + 1 :, column] = matrix[column, column + 1 :]
     return matrix
-
-
-def check_memory(config: EASEConfig, n_items: int) -> None:
-    """Refuse a catalogue whose item-item matrix would not fit."""
-    need = n_items**2 * np.dtype(config.precision).itemsize * 1.1 / GIB  # one matrix, and blocks on the way to it
-    if need <= config.memory_gib:
-        return
-    smaller = " or set precision: float32" if config.precision == "float64" else ""
-    raise Refusal(
-        f"ease: an item-item matrix of {n_items:,} items takes {need:.1f} GiB. "
-        f"Expected at most memory_gib: {config.memory_gib:g}. Raise it{smaller}."
-    )
