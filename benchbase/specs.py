@@ -281,7 +281,7 @@ class ModifierSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec(Spec):
-    """Loss terms, or example weights, or a score term; at most the named `terms` are recorded."""
+    """Loss terms, example weights, a score term or groups of keys; whatever of it the parameters ask for."""
 
     kind: ClassVar[str] = "objective"
 

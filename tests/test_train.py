@@ -20,6 +20,7 @@ from benchbase.testing.build import make_experiment, make_model, train_step
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
 from benchbase.testing.world import tiny_batch, tiny_world
 from benchbase.train import fit, tag_parameters
+from benchbase.train.loop import device_name
 
 
 class Invented(Objective):
@@ -517,3 +518,8 @@ def test_a_recommender_computes_with_the_threads_of_the_suite(threads):
     fit(made)
     rank(made, "test")
     assert len(seen) > 1 and all(each == {threads} for each in seen) and blas() == before
+
+
+def test_a_gpu_is_told_by_its_model(monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"model {device.index}")
+    assert device_name(torch.device("cuda", 1)) == "model 1" and device_name(torch.device("cpu")) == "cpu"

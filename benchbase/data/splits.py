@@ -46,12 +46,6 @@ class Split:
     test_events: np.ndarray
     facts: dict[str, Any]
 
-    @property
-    def train_mask(self) -> np.ndarray:
-        """Events of the train part, (n_events,) bool; made on each call."""
-        return np.asarray(self.part == TRAIN)
-
-
 def split(
     interactions: Interactions,
     catalogue: Catalogue,

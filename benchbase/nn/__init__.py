@@ -20,7 +20,7 @@ from .parts import (
     Plan,
     TaggedParameter,
 )
-from .scorer import BoundScorer, ItemBias, Scorer
+from .scorer import BoundScorer, ItemBias, Scorer, full_scores
 from .tokens import Kind, PrefixTokens, States, Tokens
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "attend",
     "causal_mask",
     "dropout",
+    "full_scores",
     "init_linear",
     "init_normal",
     "softmax_loss",

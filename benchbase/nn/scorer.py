@@ -51,6 +51,12 @@ class Scorer(nn.Module):
         return states if self.config.temperature == 1.0 else states / self.config.temperature
 
 
+def full_scores(query: Tensor, vectors: Tensor, bias: Tensor | None, matrix: Tensor | None) -> Tensor:
+    """Scores of all items (P, N) from what `BoundScorer.linear` returns."""
+    scores = query @ vectors.T if bias is None else torch.addmm(bias, query, vectors.T)
+    return scores if matrix is None else scores + matrix
+
+
 class BoundScorer:
     """The scorer for one batch: it also knows which row each state is of, and the score terms in force."""
 
@@ -69,9 +75,7 @@ class BoundScorer:
 
     def scores(self, states: Tensor) -> Tensor:
         """Scores of all items (P, n_items)."""
-        query, vectors, bias, matrix = self.linear(states)
-        scores = query @ vectors.T if bias is None else torch.addmm(bias, query, vectors.T)
-        return scores if matrix is None else scores + matrix
+        return full_scores(*self.linear(states))
 
     def score_items(self, states: Tensor, items: Tensor) -> Tensor:
         """Scores (P, k) of `items`: (P, k) for each state its own, or (k) shared by all."""

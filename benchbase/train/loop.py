@@ -44,7 +44,8 @@ class Fit:
     """How training went; the experiment is left with its best parameters.
 
     `curve`: (epoch, name, value); `stopped`: plateau | epochs | fitted; `seconds` over all sittings;
-    `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences.
+    `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences;
+    `device`: cpu, or the model of the GPU.
     """
 
     curve: list[tuple[int, str, float]]
@@ -143,7 +144,7 @@ class _Trainer:
             "plateau" if self._plateau() else "epochs", self.seconds,
             max(state.peak, peak_memory()),
             sum(p.numel() for p in self.model.parameters()), tuple(state.routes),
-            state.tokens / max(state.sequences, 1), self.experiment.device.type,
+            state.tokens / max(state.sequences, 1), device_name(self.experiment.device),
         )
 
     def _plateau(self) -> bool:
@@ -301,6 +302,11 @@ class _Trainer:
             torch.cuda.set_rng_state(found.generators["cuda"], self.experiment.device)
         self.state = State(**found.progress)
         self.state.curve = [(epoch, name, value) for epoch, name, value in self.state.curve]
+
+
+def device_name(device: torch.device) -> str:
+    """What numbers may depend on: the model of a GPU, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def trim_heap() -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from benchbase.data.batches import Batch, Targets
-from benchbase.nn import Objective, Output, softmax_loss, softmax_loss_from_scores
+from benchbase.nn import Objective, Output, full_scores, softmax_loss, softmax_loss_from_scores
 
 from .config import SoftmaxConfig
 
@@ -26,7 +26,5 @@ class Softmax(Objective):
         target = targets.item - 1
         if matrix is None:
             return {"nll": softmax_loss(query, vectors, target, targets.weights, bias, self.products)}
-        scores = query @ vectors.T + matrix
-        if bias is not None:
-            scores = scores + bias
+        scores = full_scores(query, vectors, bias, matrix)
         return {"nll": softmax_loss_from_scores(scores, target, targets.weights)}
