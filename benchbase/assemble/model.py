@@ -68,8 +68,9 @@ class Builder:
         context, layout, width = self.context, self.configuration.layout, backbone.width
         traits = self._traits()
         items = self._seeded("core", "items", lambda: ItemEmbedding(context.n_items, width, hidden=traits.masked))
-        n_actions = len(context.action_names)
-        actions = self._seeded("core", "actions", lambda: ActionEmbedding(n_actions, width)) if n_actions else None
+        actions = None
+        if self._reads_actions():
+            actions = self._seeded("core", "actions", lambda: ActionEmbedding(len(context.action_names), width))
         users = None
         if layout.user_token:
             users = self._seeded("core", "users", lambda: UserEmbedding(context.n_users, width))
@@ -80,6 +81,12 @@ class Builder:
         names = ["backbone", *(f"modifier.{name}" for name in modifiers), *(f"objective.{name}" for name in objectives)]
         return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
                              modifiers, objectives, compressor, actions, users, readout)
+
+    def _reads_actions(self) -> bool:
+        """Whether the layout or a part makes vectors of actions: a table that nobody reads is not the model's."""
+        parts = self.configuration.parts()
+        asked = any(self.registry.get(p.kind, p.name).resolve("needs", p.config).actions for p in parts)
+        return bool(self.context.action_names) and (asked or self.configuration.layout.kind != "items")
 
     def _modifiers(self) -> dict[str, Modifier]:
         made = {}

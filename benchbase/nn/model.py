@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch, Targets
+from ..errors import PluginError
 from ..specs import LayoutConfig
 from .context import Context, PartContext, Phase, Sites
 from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
@@ -126,7 +127,7 @@ class SequenceModel(nn.Module):
     def _action_vectors(self, batch: Batch) -> Callable[[], Tensor] | None:
         """Action vectors of a batch (B, T, D), made once and only if somebody asks."""
         if self.actions is None:
-            return None
+            return _undeclared if batch.actions.shape[-1] else None
         made: list[Tensor] = []
 
         def vectors() -> Tensor:
@@ -137,3 +138,8 @@ class SequenceModel(nn.Module):
             return made[0]
 
         return vectors
+
+
+def _undeclared() -> Tensor:
+    raise PluginError("tokens.action: a part reads actions, which its spec does not declare. "
+                      "Expected needs=Needs(actions=True).")

@@ -262,7 +262,7 @@ probe_sparse = ObjectiveSpec(
 )
 probe_feedback = ModifierSpec(
     name="probe_feedback", config=ProbeConfig, build=Feedback, source=SOURCE,
-    sites=frozenset({"mask", "value", "readout"}), needs=Needs(layouts=frozenset({"items"})),
+    sites=frozenset({"mask", "value", "readout"}), needs=Needs(layouts=frozenset({"items"}), actions=True),
 )
 probe_domain_mass = ObjectiveSpec(
     name="probe_domain_mass", config=ProbeConfig, build=DomainMass, source=SOURCE,

@@ -143,7 +143,10 @@ def test_readouts_that_widen_are_told_the_width_they_meet_and_brought_back_to_th
 
 def test_tables_are_made_only_for_what_is_there():
     names = set(start())
-    assert "actions.hidden" in names and not any(name.startswith(("users.", "readout.", "scorer.")) for name in names)
+    assert not any(name.startswith(("actions.", "users.", "readout.", "scorer.")) for name in names)
+    assert "actions.hidden" in start(layout="stacked")
+    reading = replace(absent, needs=Needs(actions=True))
+    assert "actions.hidden" in start(modifiers=[reading])
     assert "embedding.hidden" not in names and "embedding.hidden" in start(tiny_bidirectional)
     assert "users.table" in start(layout=LayoutConfig(user_token=True))
 

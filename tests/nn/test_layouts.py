@@ -7,7 +7,7 @@ import torch
 
 from benchbase.nn import Kind, Modifier, PrefixTokens
 from benchbase.nn.layouts import base_mask, causal_base, event_positions, layout_tokens, user_prefix, with_prefixes
-from benchbase.specs import Config, LayoutConfig, ModifierSpec
+from benchbase.specs import Config, LayoutConfig, ModifierSpec, Needs
 from benchbase.testing.build import make_model
 from benchbase.testing.checking import EVENT_COLUMNS
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise
@@ -274,7 +274,7 @@ def test_a_hidden_action_has_a_vector_of_its_own_that_learns(kind):
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_what_a_hidden_or_padded_event_did_is_not_seen(kind):
-    model = double(tiny_causal, layout=kind)
+    model = double(tiny_causal, layout=kind, modifiers=[replace(twice, needs=Needs(actions=True))])
     batch, _ = tiny_batch(task="action", candidates=2, dtype=torch.float64)
     unseen = batch.hide_action | ~batch.valid
     actions = torch.where(unseen[..., None], torch.randn_like(batch.actions), batch.actions)

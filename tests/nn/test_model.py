@@ -84,6 +84,13 @@ def test_the_route_of_every_layer_is_reported(spec, methods, route):
     assert list(model.encode(batch, "score").routes) == [route] * 2
 
 
+def test_a_part_that_reads_actions_without_saying_so_is_the_plugins_mistake():
+    batch, _ = batch_of(tiny_causal)
+    reading = modifier(value=lambda self, ctx, layer, h: h + ctx.tokens.action)
+    with pytest.raises(PluginError, match=r"does not declare\. Expected needs=Needs\(actions=True\)"):
+        after(make_model(tiny_causal, modifiers=[reading]).double(), batch)
+
+
 def test_only_layers_whose_weights_change_leave_the_kernel():
     batch, _ = batch_of(tiny_causal)
     spec = modifier(weights=lambda self, ctx, layer, w: w, changes_weights=lambda self, layer: layer == 1)
