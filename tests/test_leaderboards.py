@@ -1,0 +1,59 @@
+"""The committed leaderboards: each page follows from the records beside it, byte for byte, and hides what it must."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchbase.leaderboard.publish import write_pages
+from benchbase.runner import read_all
+from benchbase.runner.records import Record
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = sorted(path.parent for path in ROOT.glob("leaderboards/*/records"))
+PAGES = ("README.md", "leaderboard.csv", "leaderboard.json")
+
+every = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+def test_there_are_some() -> None:
+    assert {folder.name for folder in FOLDERS} >= {"quickstart", "ml-1m"}
+
+
+@every
+def test_pages_follow_from_the_records(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / folder.name
+    shutil.copytree(folder, again, ignore=shutil.ignore_patterns(*PAGES))
+    write_pages(again)
+    for page in PAGES:
+        assert (again / page).read_bytes() == (folder / page).read_bytes(), page
+
+
+@every
+def test_records_are_whole_and_republish_nothing(folder: Path) -> None:
+    records = [record for _, record in read_all(folder)]
+    assert records
+    for record in records:
+        assert isinstance(record, Record), record
+        assert not {"topk.parquet", "actions.parquet"} & set(record.facts["files"])
+
+
+def block(name: str) -> str:
+    """What the README holds between two markers."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    assert text.count(start) == text.count(end) == 1
+    return text.split(start)[1].split(end)[0].strip()
+
+
+@pytest.mark.parametrize("name", ["quickstart", "ml-1m"])
+def test_the_excerpt_in_the_readme_stands_in_the_leaderboard(name: str) -> None:
+    page = (ROOT / "leaderboards" / name / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in block(name).splitlines() if line.startswith("|")]
+    assert len(lines) >= 5
+    assert [line for line in lines if line not in page] == []
+
+
+def test_the_suite_in_the_readme_is_the_file() -> None:
+    suite = (ROOT / "leaderboards" / "ml-1m" / "suite.yaml").read_text(encoding="utf-8")
+    assert block("suite") == f"```yaml\n{suite.strip()}\n```"
