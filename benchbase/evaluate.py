@@ -309,9 +309,5 @@ def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple
 
 def metric_values(ranking: Ranking, names: tuple[str, ...]) -> dict[str, float]:
     """The mean over users of each metric; a user's value is the mean over their events."""
-    result = {}
-    for name in names:
-        values = metrics.values(metrics.parse(name), ranking.above, ranking.tied, ranking.candidates)
-        _, means = metrics.user_mean(ranking.user, values)
-        result[name] = float(means.mean()) if len(means) else float("nan")
-    return result
+    columns = (ranking.user, ranking.above, ranking.tied, ranking.candidates)
+    return {name: metrics.mean_over_users(metrics.parse(name), *columns) for name in names}

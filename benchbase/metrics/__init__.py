@@ -2,7 +2,7 @@
 
 from .beyond import coverage, intra_list_diversity, mean_count, novelty, popularity_lift
 from .probability import auc, log_loss, normalised_entropy, user_auc
-from .ranking import Metric, chance, gains, parse, user_mean, values
+from .ranking import Metric, chance, gains, mean_over_users, parse, user_mean, user_values, values
 from .slices import Slice, slice_means
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "intra_list_diversity",
     "log_loss",
     "mean_count",
+    "mean_over_users",
     "normalised_entropy",
     "novelty",
     "parse",
@@ -22,5 +23,6 @@ __all__ = [
     "slice_means",
     "user_auc",
     "user_mean",
+    "user_values",
     "values",
 ]

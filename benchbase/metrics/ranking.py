@@ -92,6 +92,21 @@ def user_mean(user: ArrayLike, values: ArrayLike) -> tuple[Ints, Floats]:
     return users.astype(np.int64), np.bincount(index, value, len(users)) / events
 
 
+def user_values(
+    metric: Metric, user: ArrayLike, above: ArrayLike, tied: ArrayLike, candidates: ArrayLike
+) -> tuple[Ints, Floats]:
+    """The users in ascending order and each one's mean of the metric; all columns (events,), counts as in `values`."""
+    return user_mean(user, values(metric, above, tied, candidates))
+
+
+def mean_over_users(
+    metric: Metric, user: ArrayLike, above: ArrayLike, tied: ArrayLike, candidates: ArrayLike
+) -> float:
+    """The mean over users of each one's mean; nan without events. Columns as in `user_values`."""
+    _, means = user_values(metric, user, above, tied, candidates)
+    return float(means.mean()) if len(means) else float("nan")
+
+
 def _counts(above: ArrayLike, tied: ArrayLike, candidates: ArrayLike) -> tuple[Ints, Ints, Ints]:
     arrays = columns("metrics.values", above=above, tied=tied, candidates=candidates)
     first, others, total = (array.astype(np.int64) for array in arrays)

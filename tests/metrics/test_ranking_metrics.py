@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbase.errors import BenchbaseError
-from benchbase.metrics import Metric, chance, gains, parse, user_mean, values
+from benchbase.metrics import Metric, chance, gains, mean_over_users, parse, user_mean, user_values, values
 
 NAMES = ["recall@1", "recall@10", "hr@5", "ndcg@1", "ndcg@10", "mrr@1", "mrr@3", "mrr@10"]
 
@@ -169,6 +169,14 @@ def test_a_user_is_the_mean_over_their_events():
     users, means = user_mean([7, 3, 7, 7, 3], [1.0, 0.5, 0.0, 0.5, 1.0])
     assert users.tolist() == [3, 7]
     assert means.tolist() == [0.75, 0.5]
+
+
+def test_the_mean_over_users_weighs_users_alike_however_many_events_they_have():
+    columns = ([7, 3, 7, 7], [0, 0, 4, 1], [0, 0, 0, 0], [9, 9, 9, 9])
+    users, means = user_values(parse("mrr@2"), *columns)
+    assert users.tolist() == [3, 7] and means.tolist() == [1.0, 0.5]
+    assert mean_over_users(parse("mrr@2"), *columns) == 0.75
+    assert np.isnan(mean_over_users(parse("mrr@2"), [], [], [], []))
 
 
 @settings(max_examples=40, deadline=None)
