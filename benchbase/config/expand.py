@@ -1,7 +1,7 @@
 """From base, grid and entries to the list of configurations."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 from .canonical import canonical_json
 from .labels import automatic_labels
 from .models import MODEL_KEYS, Configuration
-from .parts import Part
+from .parts import Part, Unread
 
 MAX_ROWS = 10_000
 
 Choices = dict[str, Any]
-"""Some keys of a configuration, with resolved values."""
+"""Some keys of a configuration, with resolved values; `Unread` where the suite has a mistake, an unknown key too."""
 
 Steps = tuple[str | int, ...]
 
@@ -35,13 +35,14 @@ class Row:
 
     configuration: Configuration
     steps: Steps
+    wrong: dict[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
-        return canonical_json(self.configuration.canonical())
+        return canonical_json([self.configuration.canonical(), self.wrong])
 
-    def renamed(self, label: str) -> "Row":
-        return Row(self.configuration.model_copy(update={"label": label}), self.steps)
+    def with_(self, **keys: Any) -> "Row":
+        return replace(self, configuration=self.configuration.model_copy(update=keys))
 
 
 def expand(
@@ -49,7 +50,7 @@ def expand(
 ) -> list[Configuration]:
     """Base times grid, then the entries, each followed by its ablations; all different and all labelled."""
     rows = _labelled(_merged(list(_rows(base, grid, entries, faults)), faults), faults)
-    known = {row.identity for row in rows}
+    known = {canonical_json(row.configuration.canonical()) for row in rows}
     labels = {row.configuration.label for row in rows}
     found: list[Configuration] = []
     for row in rows:
@@ -76,20 +77,23 @@ def _free(label: str, labels: set[str], row: Row, faults: Faults) -> bool:
 def _rows(
     base: Choices, grid: Mapping[str, Sequence[Any]], entries: Sequence[Choices], faults: Faults
 ) -> Iterator[Row]:
-    """Every row that is a whole configuration; an incomplete base is a row only where nothing else is."""
+    """Every row, those that make no whole too, since their labels count; an incomplete base only where nothing else
+    is a row.
+    """
     if grid and base.get("label"):
         faults.add(("base", "label"), "a grid makes several configurations. Expected labels on entries only.")
     if (n_rows := prod(len(values) for values in grid.values())) > MAX_ROWS:
         faults.add(("grid",), f"{n_rows} combinations. Expected at most {MAX_ROWS}. Make several suites.")
         return
     if grid or not entries or base.get("backbone") or base.get("recommender"):
-        keys = [key for key in Configuration.model_fields if key in grid]  # not as written: order means nothing in YAML
+        order = [*Configuration.model_fields, *grid]  # not as written: order means nothing in YAML
+        keys = sorted(grid, key=order.index)
         for values in product(*(grid[key] for key in keys)):
             steps: Steps = ("grid",) if grid else ("base",)
-            yield from _row(merge(base, dict(zip(keys, values, strict=True))), steps, faults)
+            yield _row(merge(base, dict(zip(keys, values, strict=True))), steps, faults)
     start = {key: value for key, value in base.items() if key not in ("label", "ablate")}
     for i, entry in enumerate(entries):
-        yield from _row(merge(start, entry), ("entries", i), faults)
+        yield _row(merge(start, entry), ("entries", i), faults)
 
 
 def merge(base: Choices, keys: Choices) -> Choices:
@@ -101,17 +105,22 @@ def merge(base: Choices, keys: Choices) -> Choices:
     return {**base, **keys}
 
 
-def _row(choices: Choices, steps: Steps, faults: Faults) -> Iterator[Row]:
+def _row(choices: Choices, steps: Steps, faults: Faults) -> Row:
+    """The row of these choices; where they make no whole, that is noted, and it equals no other row."""
     before = len(faults.found)
+    wrong = {key: value.written for key, value in choices.items() if isinstance(value, Unread)}
     if choices.get("recommender"):
         if given := [key for key in MODEL_KEYS if choices.get(key)]:
             faults.add(steps, f"a recommender is a whole model. Expected it without {', '.join(given)}.")
+    elif wrong.keys() - Configuration.model_fields.keys():
+        pass  # a key that is not known: it may be the one that seems to be missing
     elif not choices.get("backbone"):
         faults.add(steps, "neither backbone nor recommender. Expected one of them, here or in base.")
     elif not choices.get("objectives"):
         faults.add(steps, "no objectives. Expected at least one, here or in base: nothing would be learned.")
-    if len(faults.found) == before:
-        yield Row(Configuration(**choices), steps)
+    if len(faults.found) > before:
+        wrong[".".join(map(str, steps))] = "no whole"
+    return Row(Configuration(**{key: choices[key] for key in choices.keys() - wrong.keys()}), steps, wrong)
 
 
 def _merged(rows: Sequence[Row], faults: Faults) -> list[Row]:
@@ -123,8 +132,7 @@ def _merged(rows: Sequence[Row], faults: Faults) -> list[Row]:
         if old and new and first is not row:
             faults.add(row.steps, f"'{new}' is the same configuration as '{old}'. Expected it once. Remove one.")
         ablate = first.configuration.ablate or row.configuration.ablate
-        joined = first.configuration.model_copy(update={"label": old or new, "ablate": ablate})
-        found[row.identity] = Row(joined, first.steps)
+        found[row.identity] = first.with_(label=old or new, ablate=ablate)
     return list(found.values())
 
 
@@ -138,7 +146,7 @@ def _labelled(rows: Sequence[Row], faults: Faults) -> list[Row]:
     taken.discard("")
     bare = [row.configuration for row in rows if not row.configuration.label]
     labels = iter(automatic_labels(bare, taken))
-    return [row if row.configuration.label else row.renamed(next(labels)) for row in rows]
+    return [row if row.configuration.label else row.with_(label=next(labels)) for row in rows]
 
 
 def ablations(configuration: Configuration) -> Iterator[Configuration]:

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from ..errors import BenchbaseError, nearest
 from ..registry import AUTOLOAD, Registry, autoload
 from ..specs import Config, LayoutConfig, ScorerConfig
-from .expand import Choices, Faults, Steps
+from .expand import Choices, Faults, Steps, expand
 from .forms import read_part
 from .models import Labelled, Protocol, Train, split_config
 from .nodes import MAX_BYTES, Node, Problems, from_plain, join, read_yaml
-from .parts import Part, resolve_part
+from .parts import Part, resolve_part, unread, unread_part
 from .suite import Head, Suite, expand_all
 from .validate import switch_hint, validate
 
@@ -113,14 +113,16 @@ class _Reader:
             "datasets": self.datasets(node),
             "protocol": self.protocol(node.value.get("protocol")),
             "train": self.model(Train, node.value.get("train"), "train"),
-            "base": self.choices(node.value.get("base"), "base"),
-            "grid": self.grid(node.value.get("grid")),
-            "entries": self.entries(node.value.get("entries")),
         }
-        self.problems.check()
-        suite = Suite(**{**dict(head or ()), **fields, "source_text": text, "folder": folder})
+        base, grid = self.choices(node.value.get("base"), "base"), self.grid(node.value.get("grid"))
+        entries = self.entries(node.value.get("entries"))
         faults = Faults()
-        expand_all(suite, self.registry, faults)
+        if not self.problems.texts():
+            rows = {"base": base, "grid": grid, "entries": entries}
+            suite = Suite(**{**dict(head or ()), **fields, **rows, "source_text": text, "folder": folder})
+            expand_all(suite, self.registry, faults)
+        else:
+            expand(base, grid, entries, faults)  # the rest has mistakes: the whole is judged as far as it can be
         for steps, message in faults.found:
             self.problems.add(*_place(node, steps), message)
         self.problems.check()
@@ -147,7 +149,7 @@ class _Reader:
         if given is None or given.value in (None, ()):
             self.problems.add(node.line_of("datasets"), "datasets", "missing. Expected a list of data sets.")
             return ()
-        parts = self.parts("dataset", given, "datasets")
+        parts = self.parts("dataset", given, "datasets") or ()
         if len(set(parts)) < len(parts):
             self.problems.add(given.line, "datasets", "one data set is given twice. Expected each once. Remove one.")
         return parts
@@ -163,41 +165,50 @@ class _Reader:
         """The model of a section, with its defaults where the section is left out or wrong."""
         return (validate(model, node, path, self.problems) if node is not None else None) or model()
 
-    def parts(self, kind: str, node: Node, path: str) -> tuple[Part, ...]:
+    def parts(self, kind: str, node: Node, path: str) -> tuple[Part, ...] | None:
+        """The parts of a list, or None where it is none."""
         if not isinstance(node.value, tuple):
             self.problems.add(node.line, path, f"is {node.kind()}. Expected a list of parts, such as [name].")
-            return ()
-        found = [self.part(kind, child, join(path, i)) for i, child in enumerate(node.value)]
-        return tuple(part for part in found if part)
+            return None
+        return tuple(self.part(kind, child, join(path, i)) for i, child in enumerate(node.value))
 
-    def part(self, kind: str, node: Node, path: str) -> Part | None:
-        return resolve_part(kind, node, path, lambda name: self.registry.get(kind, name).config, self.problems)
+    def part(self, kind: str, node: Node, path: str) -> Part:
+        """The part, or a stand-in with the problems noted."""
+        part = resolve_part(kind, node, path, lambda name: self.registry.get(kind, name).config, self.problems)
+        return part or unread_part(kind, node)
 
     def choices(self, node: Node | None, path: str) -> Choices:
-        """The keys of a configuration, resolved."""
+        """The keys of a configuration, resolved; `Unread` for each that is unknown or wrong."""
         if node is None:
             return {}
         if not isinstance(node.value, dict):
             self.problems.add(node.line, path, f"is {node.kind()}. Expected a mapping of {', '.join(CHOICES)}.")
-            return {}
+            return {path: unread(node)}
         self.known(node, path, CHOICES)
-        found = {key: self.choice(key, child, join(path, key)) for key, child in node.value.items() if key in CHOICES}
-        plain = validate(Labelled, node.only(PLAIN), path, self.problems)
-        return {**found, **({key: value for key, value in plain if key in found} if plain else {})}
+        found: Choices = {}
+        for key, child in node.value.items():
+            if key in PLAIN:
+                plain = validate(Labelled, node.only((key,)), path, self.problems)
+                found[key] = getattr(plain, key) if plain else unread(child)
+            else:
+                found[key] = self.choice(key, child, join(path, key))
+        return found
 
     def choice(self, key: str, node: Node, path: str) -> Any:
         """The value of one key of a configuration."""
         if key in SINGLE:
             return None if node.value is None else self.part(SINGLE[key], node, path)
         if key in LISTS:
-            return self.distinct(self.parts(LISTS[key], node, path), node, path)
-        if key == "layout":
-            node = self.layout(node, path)
+            parts = self.parts(LISTS[key], node, path)
+            return unread(node) if parts is None else self.distinct(parts, node, path)
         if key in MODELS:
-            return validate(MODELS[key], node, path, self.problems)
-        if key == "encoders" and node.value != ():
+            mapping = self.layout(node, path) if key == "layout" else node
+            return (mapping and validate(MODELS[key], mapping, path, self.problems)) or unread(node)
+        if key == "encoders":
+            if node.value == ():
+                return ()
             self.problems.add(node.line, path, f"is {node.kind()}. Expected an empty list: there are no encoders yet.")
-        return ()
+        return unread(node)
 
     def distinct(self, parts: tuple[Part, ...], node: Node, path: str) -> tuple[Part, ...]:
         """The parts; a name given twice is noted, since terms and seeds go by name."""
@@ -206,18 +217,18 @@ class _Reader:
             self.problems.add(node.line, path, f"'{name}' is given twice. Expected each part once. Remove one.")
         return parts
 
-    def layout(self, node: Node, path: str) -> Node:
-        """A layout as a mapping: its name, in any form of a part, is its kind."""
+    def layout(self, node: Node, path: str) -> Node | None:
+        """A layout as a mapping, its name, in any form of a part, as its kind; None where it is no layout."""
         if not isinstance(node.value, (str, dict)):
             expected = "the name of a layout, or {name: ..., parameter: ...}"
             self.problems.add(node.line, path, f"is {node.kind()}. Expected {expected}.{switch_hint(node)}")
-            return Node({}, node.line)
+            return None
         if isinstance(node.value, str):
             try:
                 node = read_part(node.value, node.line)
             except BenchbaseError as error:
                 self.problems.add(node.line, path, str(error))
-                return Node({}, node.line)
+                return None
         if isinstance(node.value, dict) and "kind" not in node.value:
             renamed = {"kind" if key == "name" else key: child for key, child in node.value.items()}
             return Node(renamed, node.line, None, node.keys)
@@ -228,16 +239,15 @@ class _Reader:
             return {}
         if not isinstance(node.value, dict):
             self.problems.add(node.line, "grid", f"is {node.kind()}. Expected a mapping from keys to lists of values.")
-            return {}
-        keys = tuple(key for key in CHOICES if key not in PLAIN)
-        self.known(node, "grid", keys)
-        return {key: self.values(key, child) for key, child in node.value.items() if key in keys}
+            return {"grid": (unread(node),)}
+        self.known(node, "grid", tuple(key for key in CHOICES if key not in PLAIN))
+        return {key: self.values(key, child) for key, child in node.value.items()}
 
     def values(self, key: str, node: Node) -> tuple[Any, ...]:
         path = f"grid.{key}"
         if not isinstance(node.value, tuple) or not node.value:
             self.problems.add(node.line, path, f"is {node.kind()}. Expected a list of at least one value.")
-            return ()
+            return (unread(node),)
         return tuple(self.choice(key, child, join(path, i)) for i, child in enumerate(node.value))
 
     def entries(self, node: Node | None) -> tuple[Choices, ...]:
@@ -245,7 +255,7 @@ class _Reader:
             return ()
         if not isinstance(node.value, tuple):
             self.problems.add(node.line, "entries", f"is {node.kind()}. Expected a list of configurations.")
-            return ()
+            return ({"entries": unread(node)},)
         return tuple(self.choices(child, f"entries[{i}]") for i, child in enumerate(node.value))
 
 

@@ -57,6 +57,24 @@ class Part(Config):
         return self.kind, canonical_json(self.canonical())
 
 
+class Unread(Config):
+    """What stands where a suite has a mistake, so that everything around it can be judged all the same."""
+
+    written: str = Field(description="what the suite says there")
+
+
+def unread(node: Node) -> Unread:
+    return Unread(written=repr(node.plain()))
+
+
+def unread_part(kind: str, node: Node) -> Part:
+    """What stands in for a part with mistakes."""
+    mapping = _mapping(kind, node, "", Problems())
+    name = mapping.value["name"].value if mapping else None
+    stand_in = unread(node)
+    return Part(kind=kind, name=name if isinstance(name, str) else stand_in.written, config=stand_in)
+
+
 Lookup = Callable[[str], type[Config]]
 """From a part's name to its parameters; a BenchbaseError says why there is none."""
 

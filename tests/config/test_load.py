@@ -163,6 +163,62 @@ def test_mistakes_in_a_file_come_all_at_once_with_their_lines(problems, tmp_path
     assert found[10].startswith("23: guard: unknown key. Did you mean 'guards'? Keys: base, baseline, ")
 
 
+def test_mistakes_of_the_whole_are_told_beside_those_of_single_values(problems):
+    """A value that is wrong hides no mistake around it, and none is told that only follows from it."""
+    found = problems("""\
+suite: x
+datasets: [noise, nothing]
+train: {epochs: 0}
+base: {backbone: plain, objectives: [softmax]}
+grid:
+  modifiers: all
+  layout: [item]
+entries:
+  - {label: a}
+  - {label: a, scorer: {temperature: -1}}
+  - {label: b, recommender: count, backbone: plain}
+  - {label: c, recommender: coun}
+  - {label: d, backbon: plain, backbone: null, objectives: softmax}
+  - nonsense
+  - {label: e, layout: 3, objectives: []}
+  - {label: e, recommender: coun, ablate: maybe}
+""")
+    assert [text.removeprefix("<text>:").partition(". ")[0] for text in found] == [
+        "2: datasets[0].name: no dataset named 'noise'",
+        "2: datasets[1].name: no dataset named 'nothing'",
+        "3: train.epochs: is 0",
+        "6: grid.modifiers: is 'all'",
+        "7: grid.layout[0].kind: is 'item'",
+        "10: entries[1].scorer.temperature: is -1",
+        "10: entries[1].label: 'a' is the label of another configuration too",
+        "11: entries[2]: a recommender is a whole model",
+        "12: entries[3].recommender.name: no recommender named 'coun'",
+        "13: entries[4].backbon: unknown key",
+        "13: entries[4].objectives: is 'softmax'",
+        "14: entries[5]: is 'nonsense'",
+        "15: entries[6].layout: is 3",
+        "15: entries[6]: no objectives",
+        "16: entries[7].recommender.name: no recommender named 'coun'",
+        "16: entries[7].ablate: is 'maybe'",
+        "16: entries[7].label: 'e' is the label of another configuration too",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("base", [1], "base: is a list"),
+        ("base", {"objectves": ["softmax"]}, "base.objectves: unknown key"),
+        ("grid", 3, "grid: is 3"),
+        ("grid", {"backbon": ["plain"]}, "grid.backbon: unknown key"),
+        ("entries", {}, "entries: is a mapping"),
+    ],
+)
+def test_nothing_is_called_missing_where_it_may_be_what_is_wrong(problems, write, key, value, problem):
+    found = problems(write(**({"base": {"objectives": ["softmax"]}} | {key: value})))
+    assert [text.partition(". ")[0] for text in found] == [problem]
+
+
 def test_files_that_cannot_be_read(problems, tmp_path):
     missing = tmp_path / "none.yaml"
     assert problems(missing) == [f"{missing}: cannot be read: No such file or directory. Expected a suite file."]
