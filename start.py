@@ -205,8 +205,10 @@ def only_install(arguments: list[str]) -> int:
 
 
 def quickstart(arguments: list[str]) -> int:
-    """Run the quickstart suite; `benchbase run` prints the leaderboard."""
+    """Run the quickstart suite, two runs at a time unless told otherwise; `benchbase run` prints the leaderboard."""
     command = install() / BIN / "benchbase"
+    if not any(argument.startswith("--workers") for argument in arguments) and (os.cpu_count() or 1) > 1:
+        arguments = ["--workers", "2", *arguments]
     say(f"{command.relative_to(ROOT)} run {' '.join([SUITE, *arguments])}")
     return subprocess.run([command, "run", SUITE, *arguments], cwd=ROOT).returncode
 

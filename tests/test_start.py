@@ -165,6 +165,24 @@ def test_the_key_follows_dependencies_and_constraints(start, tmp_path, monkeypat
     assert len(keys) == 5
 
 
+@pytest.mark.parametrize(("cores", "given", "called"), [
+    (2, [], ["--workers", "2"]),
+    (1, [], []),
+    (None, [], []),
+    (8, ["--workers", "4"], ["--workers", "4"]),
+    (8, ["--workers=1", "--json"], ["--workers=1", "--json"]),
+    (8, ["--out", "x"], ["--workers", "2", "--out", "x"]),
+])  # fmt: skip
+def test_the_quickstart_does_two_runs_at_a_time_unless_told_otherwise(start, monkeypatch, cores, given, called):
+    commands = []
+    monkeypatch.setattr(start, "install", lambda: start.ROOT / ".venv")
+    monkeypatch.setattr(start.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(start.subprocess, "run",
+                        lambda command, **options: commands.append(command) or subprocess.CompletedProcess([], 3))
+    assert start.main(["quickstart", *given]) == 3
+    assert commands[0][1:] == ["run", start.SUITE, *called]
+
+
 def test_jobs_and_help(start, capsys):
     assert start.main(["--help"]) == 0
     assert start.main([]) == 2

@@ -112,13 +112,13 @@ def _prepared(name: str, seed: int, refresh: bool = False) -> "Prepared":
 
 def _resolve(text: str) -> tuple[Any, Any]:
     """The spec of a data set and its parameters, from the bracket form."""
-    from ..config.forms import read_part
-    from ..config.nodes import Problems
+    from ..config.nodes import Node, Problems
     from ..config.parts import resolve_part
     from ..registry import Registry
 
     registry, problems = Registry.load(), Problems()
-    part = resolve_part("dataset", read_part(text), "", lambda name: registry.get("dataset", name).config, problems)
+    node = Node(text)
+    part = resolve_part("dataset", node, "dataset", lambda name: registry.get("dataset", name).config, problems)
     problems.check()
     assert part is not None, "a part that does not resolve has problems"
     return registry.get("dataset", part.name), part.config

@@ -62,7 +62,7 @@ class Lines(Silent):
 
     def begin(self, waiting: list[Cell], finished: int, workers: int) -> None:
         self.clock = Clock(waiting, workers)
-        self.total, self.done, self.finished_before = len(waiting), 0, finished
+        self.total, self.done = len(waiting), 0
         self.said: dict[str, float] = {}
         kept = f"; {finished} finished before" if finished else ""
         processes = f" in {workers} processes" if workers > 1 else ""

@@ -137,6 +137,8 @@ def _evaluation(facts: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[
         yield f"cold share {cold:.1%}: so many targets never occur in the train part"
     if left_out := found.get("left_out_target_seen"):
         yield f"{left_out:,} events left out: their target was seen before, so it would be filtered"
+    if lonely := found.get("left_out_without_candidates"):
+        yield f"{lonely:,} events left out: their user has seen every candidate, and their target is none"
     if without := split.get("without_history", {}).get("test"):
         yield f"{without:,} events left out: their user has no earlier event"
 

@@ -1,5 +1,6 @@
 """Where a process runs cells: it takes the lock of each, leaves alone what others did meanwhile, and runs the rest."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from .state import Mark, lock_of, mark_of
 
 WAIT = 0.5
 """Seconds between looks at a run that another process holds."""
+
+
+TRIES = 10
+"""Looks at a lock before it counts as another process's: one who only asks who holds it has it for a moment."""
 
 
 class Unheard(BaseException):
@@ -40,6 +45,7 @@ class Desk:
                 return None
             clean(folder)
             if mark_of(folder) not in (None, mark) and (theirs := _trusted(folder)):
+                self.listener.finished(cell, theirs.facts)
                 return theirs
             self.listener.started(cell)
             try:
@@ -49,13 +55,17 @@ class Desk:
         self.listener.finished(cell, record.facts)
         return record
 
-    def bury(self, cell: Cell, cause: str) -> None:
-        """Record that a cell's process died, unless yet another process has taken it up."""
-        with held(lock_of(self.out, cell.run_id)) as ours:
-            if ours:
-                clean(self.out / "runs" / cell.run_id)
-                record = record_death(cell, self.suite, self.registry, self.data_of(cell), self.out, cause)
-                self.listener.finished(cell, record.facts)
+    def bury(self, cell: Cell, cause: str) -> bool:
+        """Record that a cell's process died; False where yet another process has taken it up."""
+        for _ in range(TRIES):
+            with held(lock_of(self.out, cell.run_id)) as ours:
+                if ours:
+                    clean(self.out / "runs" / cell.run_id)
+                    record = record_death(cell, self.suite, self.registry, self.data_of(cell), self.out, cause)
+                    self.listener.finished(cell, record.facts)
+                    return True
+            time.sleep(WAIT / TRIES)
+        return False
 
     def data_of(self, cell: Cell) -> Data:
         if cell.dataset not in self.data:

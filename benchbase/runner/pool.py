@@ -111,8 +111,9 @@ class Pool:
         if not worker.ready:
             raise BenchbaseError(f"workers: a process could not start: it {cause}. Expected a script that starts "
                                  "its work under `if __name__ == '__main__':`.")
-        if worker.task is not None:
-            self.desk.bury(worker.task[0], f"its process {cause}. Expected it to live. Run again with --retry.")
+        why = f"its process {cause}. Expected it to live. Run again with --retry."
+        if worker.task is not None and not self.desk.bury(worker.task[0], why):
+            self.queue.append((time.monotonic() + WAIT, worker.task))
         self.workers.append(self._start())
 
     def _start(self) -> Worker:

@@ -25,8 +25,14 @@ FACTS = "record.json"
 RUN_ID = re.compile("[0-9a-f]{12}")
 STATUSES = ("ok", "skipped", "failed", "timeout", "diverged")
 FINISHED = ("ok", "skipped")
-KEYS = ("schema", "run_id", "code", "status", "reason", "configuration", "protocol", "train", "data", "seed",
-        "environment", "metrics", "cost", "route", "files")
+KEYS = {
+    "schema": int, "run_id": str, "code": str, "status": str, "reason": str, "suite": str, "configuration": dict,
+    "protocol": dict, "train": dict, "data": dict, "seed": int, "environment": dict, "metrics": dict, "cost": dict,
+    "training": dict, "evaluation": dict, "route": list, "files": dict,
+}
+"""What a record says at least, and of what type."""
+
+TYPES = {int: "a whole number", str: "text", dict: "a mapping", list: "a list"}
 
 
 class UnknownSchema(RecordError):
@@ -129,6 +135,9 @@ def read_record(folder: Path) -> Record:
 def _check(folder: Path, facts: Mapping[str, Any], name: str) -> None:
     if missing := [key for key in KEYS if key not in facts]:
         raise RecordError(f"{folder / FACTS}: lacks {', '.join(missing)}. Expected the facts of a run. Run again.")
+    if wrong := [key for key, kind in KEYS.items() if not isinstance(facts[key], kind)]:
+        raise RecordError(f"{folder / FACTS}: {wrong[0]} is {facts[wrong[0]]!r:.40}. Expected "
+                          f"{TYPES[KEYS[wrong[0]]]}. Run again.")
     if facts["status"] not in STATUSES:
         raise RecordError(f"{folder / FACTS}: its status is {facts['status']!r}. Expected {' or '.join(STATUSES)}. "
                           "Run again.")

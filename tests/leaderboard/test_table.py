@@ -227,7 +227,8 @@ def test_one_run_of_what_is_deterministic_stands_for_every_seed(make: Any, above
 
 def test_the_notes_say_what_a_reader_should_doubt(make: Any, above: Any) -> None:
     facts = {
-        ("d", "a"): {"evaluation": {"tied_share": 0.5, "cold_share": 0.1, "left_out_target_seen": 1200}},
+        ("d", "a"): {"evaluation": {"tied_share": 0.5, "cold_share": 0.1, "left_out_target_seen": 1200,
+                                    "left_out_without_candidates": 7}},
         ("d", "b"): {"environment": {"machine": "n", "threads": 2, "sources": {"core": "y"}}},
     }
     folder = make(
@@ -241,6 +242,7 @@ def test_the_notes_say_what_a_reader_should_doubt(make: Any, above: Any) -> None
         "leak share 25.0%",
         "cold share 10.0%",
         "1,200 events left out: their target was seen",
+        "7 events left out: their user has seen every candidate, and their target is none",
         "3 events left out: their user has no earlier event",
         "a: 50.0% of events have candidates level",
         "costs compare within one class of machine only; these come from: m, 1 thread; n, 2 threads",

@@ -188,6 +188,8 @@ def test_a_changed_byte_is_seen(record: Record, name: str) -> None:
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"metrics": None}, "lacks metrics. Expected the facts of a run."),
+    ({"training": []}, r"training is \[\]. Expected a mapping. Run again."),
+    ({"seed": "1"}, "seed is '1'. Expected a whole number. Run again."),
     ({"status": "fine"}, "its status is 'fine'. Expected ok or skipped or failed or timeout or diverged."),
     ({"run_id": "ba9876543210"}, f"holds the run ba9876543210. Expected {NAME}, its folder's name."),
     ({"files": {}}, r"its files are \[\]. Expected events.parquet among them."),

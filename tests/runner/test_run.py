@@ -4,6 +4,7 @@ import errno
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from benchbase import train
 from benchbase.errors import BenchbaseError, RecordError, RunError
 from benchbase.registry import Registry
 from benchbase.runner import Cell, Result, Silent, Step, provenance, read_record, run
+from benchbase.runner.desk import Desk
 from benchbase.runner.locks import held
+from benchbase.runner.many import plan_suite
 from benchbase.runner.records import UnknownSchema
 
 STABLE = ("events.parquet", "topk.parquet", "curve.parquet")
@@ -322,8 +325,29 @@ def test_what_another_process_did_meanwhile_is_taken(
             shutil.copytree(theirs.folder, out / "runs" / theirs.run_id)
 
     result, ear = go(one, out, registry, ear=Late())
-    assert ear.began == []
+    assert ear.began == [] and ear.ended == [theirs.facts]
     assert result.statuses == {"ok": 1}
+
+
+@pytest.mark.parametrize("seconds", [0.2, 60.0])
+def test_a_death_is_recorded_unless_another_process_has_the_run(
+    one: dict[str, Any], registry: Registry, out: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """One who only looks whether a run is going on holds its lock for a moment: that is no other process's run."""
+    plan, ear, clock = plan_suite(one, registry), Ear(), [0.0]
+    cell = plan.selected[0]
+    with ExitStack() as other:
+        assert other.enter_context(held(out / "runs" / f"{cell.run_id}.lock"))
+
+        def sleep(time: float) -> None:
+            clock[0] += time
+            if clock[0] >= seconds:
+                other.close()
+
+        monkeypatch.setattr("benchbase.runner.desk.time.sleep", sleep)
+        buried = Desk(plan.suite, registry, out, ear).bury(cell, "its process was ended.")
+    assert buried is (seconds < 1)
+    assert [facts["reason"] for facts in ear.ended] == ["its process was ended."] * buried
 
 
 def test_events_that_are_all_filtered_fail_with_the_reason(one: dict[str, Any], registry: Registry, out: Path) -> None:
