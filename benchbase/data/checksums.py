@@ -14,19 +14,27 @@ def file_hash(path: Path, cache: Path) -> str:
     try:
         stat = path.stat()
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Expected a readable file. Check the path."
-        ) from None
+        raise _unreadable(path, error) from None
     name = str(path.resolve())
     mark = [name, stat.st_size, stat.st_mtime_ns, stat.st_ino]
     memo = cache / "checksums" / (hashlib.sha256(name.encode()).hexdigest()[:32] + ".json")
     known = read_json(memo)
     if known is not None and known.get("mark") == mark:
         return str(known["sha256"])
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
     write_json(memo, {"mark": mark, "sha256": digest})
     return digest
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    """The error for a source, which is none of the cache."""
+    return DataError(
+        f"{path}: cannot be read: {error.strerror}. Expected a readable file. Check the path and who may read it."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,9 @@ from .catalogue import Catalogue, Categories
 from .ids import find_ids
 from .log import ItemTable
 
+MOST_DOMAINS = 2**15 - 1
+"""Domain codes are int16, from 0."""
+
 
 def make_catalogue(
     item_ids: np.ndarray, table: ItemTable | None, has_time: bool, where: str = "log"
@@ -27,7 +30,7 @@ def make_catalogue(
     listed = int(np.count_nonzero(row >= 0))
     if not listed:
         _strangers(item_ids, np.asarray(table.ids), where)
-    domain, domain_names = (None, ()) if table.domain is None else _domain(np.asarray(table.domain), row)
+    domain, domain_names = (None, ()) if table.domain is None else _domain(np.asarray(table.domain), row, where)
     catalogue = Catalogue(
         ids,
         has_time,
@@ -76,10 +79,15 @@ def _rows(item_ids: np.ndarray, table: ItemTable, where: str) -> np.ndarray:
     return rows
 
 
-def _domain(names: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _domain(names: np.ndarray, row: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Domain codes (n_items + 1,) int16 of every item, -1 unknown, and the names that occur, ascending."""
     labels = ["" if index < 0 or names[index] is None else str(names[index]) for index in row.tolist()]
     known = tuple(sorted(set(labels) - {""}))
+    if len(known) > MOST_DOMAINS:
+        raise DataError(
+            f"{where}: {len(known)} domains. Expected at most {MOST_DOMAINS}. Check which column holds the domain; "
+            "name one with so many values in columns or categories instead."
+        )
     code = {name: place for place, name in enumerate(known)} | {"": -1}
     return np.array([code[label] for label in labels], np.int16), known
 

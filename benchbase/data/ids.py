@@ -17,7 +17,9 @@ def encode_ids(ids: Ids, what: str, where: str = "log") -> tuple[np.ndarray, np.
     ids = np.asarray(ids)
     if ids.dtype.kind in "iu" and len(ids):
         low, high = int(ids.min()), int(ids.max())
-        if high - low < 4 * len(ids) + 1_000_000:
+        if ids.dtype.kind == "u" and high < 2**63:
+            ids = ids.astype(np.int64)  # equal ids are one, whatever their type in the file
+        if high < 2**63 and high - low < 4 * len(ids) + 1_000_000:
             return _table(ids, low, high)
     from pandas import factorize
 
@@ -67,4 +69,6 @@ def find_ids(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
     if (labels.dtype.kind in "iu") != (ids.dtype.kind in "iu"):
         labels, ids = labels.astype(str).astype(object), ids.astype(str).astype(object)
+    elif labels.dtype.kind != ids.dtype.kind:  # uint64 and signed: as floats many would be one
+        labels, ids = labels.astype(object), ids.astype(object)
     return np.asarray(Index(labels).get_indexer(Index(ids)), np.int64)

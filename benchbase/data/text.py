@@ -29,6 +29,11 @@ def reading(path: Path, encoding: str = "utf-8") -> Iterator[None]:
         raise DataError(
             f"{path}: not {encoding} text ({error.reason}). Expected {encoding}. Set encoding, for example to latin-1."
         ) from None
+    except UnicodeError as error:
+        raise DataError(
+            f"{path}: not {encoding} text ({error}). Expected {encoding}. Set encoding to another one, with its byte "
+            "order where it has one, such as utf-16-le."
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip file ({error}). Expected a whole one. Copy it again.") from None
     except csv.Error as error:

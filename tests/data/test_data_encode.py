@@ -110,6 +110,34 @@ def test_ids_may_be_integers_far_apart_strings_or_categoricals():
     assert interactions.item.tolist() == [1, 2, 2]
 
 
+def test_integer_ids_beyond_the_signed_range_stay_whole_and_apart():
+    big = np.array([2**64 - 1, 2**63, 2**64 - 1, 5], np.uint64)
+    table = ItemTable(np.array([2**63, 5, 2**63 + 1], np.uint64), columns={"year": np.array([1, 2, 3])})
+    interactions, catalogue, _ = encode(Log(big, big, items=table), DatasetConfig())
+    assert catalogue.item_ids.tolist() == [0, 5, 2**63, 2**64 - 1]
+    assert interactions.user_ids.tolist() == [5, 2**63, 2**64 - 1]
+    assert catalogue.columns["year"].tolist() == [-1, 2, 1, -1]
+    signed = ItemTable(np.array([5, 7]), columns={"year": np.array([1, 2])})
+    assert encode(Log(big, big, items=signed), DatasetConfig())[1].columns["year"].tolist() == [-1, 1, -1, -1]
+
+
+def test_unsigned_ids_that_signed_ones_hold_are_the_same_ids():
+    for ids in ([3, 1], [2**62, 1]):
+        one, other = (encode(Log(np.array(ids, kind), np.array(ids)), DatasetConfig())[0] for kind in ("u8", "i8"))
+        assert one.user_ids.dtype == other.user_ids.dtype == np.int64
+
+
+@pytest.mark.parametrize("n", [2**15 - 1, 2**15])
+def test_more_domains_than_their_codes_can_number_are_refused(n):
+    ids = np.arange(n)
+    log = Log(ids, ids, items=ItemTable(ids, domain=ids.astype(str).astype(object)))
+    if n < 2**15:
+        assert encode(log, DatasetConfig())[1].domain.max() == n - 1
+    else:
+        with pytest.raises(DataError, match=r"^log: 32768 domains\. Expected at most 32767\. Check which column"):
+            encode(log, DatasetConfig())
+
+
 def test_actions_and_features_follow_their_events():
     log = Log(
         np.array([2, 1, 2]),

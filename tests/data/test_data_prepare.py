@@ -236,6 +236,13 @@ def test_a_file_that_cannot_be_read_is_named(context, tmp_path):
         prepare(spec, ToyConfig(), context)
 
 
+def test_a_source_that_cannot_be_read_is_no_fault_of_the_cache(context, tmp_path):
+    spec = toy(files=lambda config, context: [tmp_path])
+    with pytest.raises(DataError, match=r"^[^:]*: cannot be read: Is a directory\. Expected a readable file") as caught:
+        prepare(spec, ToyConfig(), context)
+    assert str(caught.value).startswith(str(tmp_path)) and "kept here" not in str(caught.value)
+
+
 def test_plugins_that_break_the_contract_are_named(context):
     class Bare(Config):
         pass
