@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from . import metrics
-from .assemble import Experiment
+from .assemble import Experiment, settled
 from .data import TRAIN
 from .data.sequences import Rows, gather, score_rows
 from .errors import RunError
 from .nn import Objective
-from .threads import algebra_threads
 
 ROWS = 256
 """Rows encoded and scored at a time, at most: more do not stay in cache."""
@@ -149,8 +148,7 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     """
     start = time.perf_counter()
     judge = _Judge(experiment, part, top_k)
-    torch.set_num_threads(experiment.suite.train.threads)
-    with algebra_threads(experiment.suite.train.threads), torch.inference_mode():
+    with settled(experiment.suite.train.threads), torch.inference_mode():
         score = _recommender_scores if experiment.model is None else _model_scores
         for index, scores in score(experiment, judge):
             judge.add(index, scores)
@@ -303,6 +301,8 @@ def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple
         asked = judge.events[index] - (1 if last_known else 0)
         when = np.zeros(len(index), np.int64) if times is None else times[asked]
         scores = np.asarray(experiment.recommender.scores(histories, when))
+        if scores.dtype.kind not in "fiub":
+            raise RunError(f"ranking: scores are {scores.dtype}. Expected real numbers, one for every item.")
         kind = scores.dtype if scores.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         yield index, torch.from_numpy(np.array(scores, dtype=kind))  # a copy: theirs may be read-only, or their own
 

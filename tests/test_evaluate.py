@@ -447,3 +447,9 @@ def test_window_of_the_protocol_decides_what_is_filtered_even_for_a_masked_model
     of = {b.name: rank(make_experiment(b, objectives=[tiny_softmax], protocol=protocol.model_dump(
         include={"window", "filter_seen"})), "test") for b in (tiny_causal, tiny_bidirectional)}
     assert np.array_equal(of["tiny_causal"].candidates, of["tiny_bidirectional"].candidates)
+
+
+@pytest.mark.parametrize("kind", [complex, object, str])
+def test_scores_that_are_no_real_numbers_fail_the_run(kind):
+    with pytest.raises(RunError, match=r"ranking: scores are .*\. Expected real numbers, one for every item\."):
+        rank(experiment_of(Given(lambda last: np.ones((len(last), 30)).astype(kind))), "test")

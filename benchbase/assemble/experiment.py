@@ -16,6 +16,7 @@ from ..specs import BuildContext, CombinerConfig, Negatives
 from .data import RunData
 from .fits import check
 from .model import Builder, build_context
+from .settings import settled
 
 
 @dataclass
@@ -45,7 +46,11 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
     Errors: `Refusal` where they do not fit, `RunError` where this machine lacks the device.
     """
     check(configuration, suite, registry, data)
-    torch.set_num_threads(suite.train.threads)
+    with settled(suite.train.threads):
+        return _assemble(configuration, suite, registry, data, seed)
+
+
+def _assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
     context = build_context(suite, data, configuration.layout.kind)
     if configuration.recommender is not None:
         part = configuration.recommender

@@ -82,7 +82,9 @@ class SequenceModel(nn.Module):
         shared.base_mask = base_mask(shared.tokens, batch, self.traits.causal, readers)
         shared.groups = None if groups is None else groups(shared.tokens)
         h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
+        _check_tokens("backbone", h, shared.tokens.x.shape)
         wide = shared.sites.readout(h)
+        _check_tokens("readout", wide, (*h.shape[:2], h.shape[2] if self.readout is None else self.readout.in_features))
         after = wide if self.readout is None else self.readout(wide)
         states = event_states(wide, after, shared.tokens, batch, self.layout.kind, self.traits.masked)
         return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
@@ -138,6 +140,11 @@ class SequenceModel(nn.Module):
             return made[0]
 
         return vectors
+
+
+def _check_tokens(what: str, given: Tensor, shape: tuple[int, ...]) -> None:
+    if given.shape != shape:
+        raise PluginError(f"{what}: states have shape {tuple(given.shape)}. Expected {tuple(shape)}, one for each token.")
 
 
 def _undeclared() -> Tensor:

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoint, evaluate
-from ..assemble import Experiment
+from ..assemble import Experiment, settled
 from ..data.batches import TrainBatch
 from ..data.draws import derive_seed
 from ..data.sequences import train_events
 from ..errors import RunError
 from ..memory import peak_memory, reset_peak
 from ..nn import CombinerParameters, SequenceModel
-from ..threads import algebra_threads
 from .losses import Losses, LossMaker, Means
 from .optimizer import make_optimizer, tag_parameters
 
@@ -88,9 +87,8 @@ def fit(experiment: Experiment, folder: Path | None = None, report: Callable[[Pr
     `report` is called after each evaluation.
     Errors: `RunError` (`diverged` where a loss or a parameter is not finite, `timeout` past `train.minutes`).
     """
-    torch.set_num_threads(experiment.suite.train.threads)
     reset_peak()
-    with algebra_threads(experiment.suite.train.threads):
+    with settled(experiment.suite.train.threads):
         if experiment.model is None:
             return _fit_recommender(experiment)
         return _Trainer(experiment, experiment.model, folder, report or (lambda progress: None)).fit()
@@ -155,11 +153,15 @@ class _Trainer:
         feed = self.experiment.feed
         assert feed is not None
         means = Means()
+        learned = False
         for groups in feed.train_batches(self.state.epoch, self.train.batch, self.train.buckets):
-            self._step([self._moved(group) for group in groups], means)
+            learned |= self._step([self._moved(group) for group in groups], means)
             if self.train.minutes is not None and self.seconds > 60 * self.train.minutes:
                 raise RunError(f"training: over {self.train.minutes} minutes in epoch {self.state.epoch}. "
                                "Expected an end before train.minutes. Allow more, or fewer epochs.", "timeout")
+        if not learned:
+            raise RunError(f"training: epoch {self.state.epoch} changed nothing: no loss had a gradient, or every "
+                           "example weighed 0. Expected a loss that depends on the parameters. Check the objectives.")
         self._check_parameters()
         self.state.curve += [(self.state.epoch, f"train.{name}", value) for name, value in means.result().items()]
         for name, objective in self.loss.objectives.items():
@@ -173,13 +175,15 @@ class _Trainer:
         drawn = {name: replace(given.to(device), weights=targets.weights) for name, given in group.negatives.items()}
         return TrainBatch(batch, targets, drawn)
 
-    def _step(self, groups: list[TrainBatch], means: Means) -> None:
-        """One update from the groups of a batch; each counts by its share of the weights."""
+    def _step(self, groups: list[TrainBatch], means: Means) -> bool:
+        """One update from the groups of a batch, each of which counts by its share of the weights; whether anything
+        could be learned from them.
+        """
         weights = torch.stack([group.targets.weights.sum() for group in groups]).tolist()
         whole = [(group, weight) for group, weight in zip(groups, weights, strict=True) if weight != 0]
         total = sum(weights)
         if not whole or total == 0:
-            return
+            return False
         self.optimizer.zero_grad(set_to_none=True)
         if self.experiment.combiner is None:
             self._descend(whole, total, means)
@@ -187,6 +191,7 @@ class _Trainer:
             means.add(self._combine(whole, total, means), total)
         self._clip()
         self.optimizer.step()
+        return any(parameter.grad is not None for parameter in self.parameters.all)
 
     def _losses(self, group: TrainBatch, weight: float, means: Means) -> Losses:
         losses = self.loss(group)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -77,6 +77,11 @@ def _check_shape(what: str, given: Tensor, shape: tuple[int, ...]) -> None:
         raise PluginError(f"{what} has shape {tuple(given.shape)}. Expected {shape}.")
 
 
+def _versions(targets: Targets) -> list[int]:
+    """Counters that go up with every change in place."""
+    return [value._version for field in fields(targets) if isinstance(value := getattr(targets, field.name), Tensor)]
+
+
 class Groups:
     """The groups of keys of all objectives that ask, side by side, and each one's columns of the mass."""
 
@@ -117,7 +122,11 @@ def ask_objectives(model: SequenceModel, output: Output, groups: Groups, targets
         targets = targets_for(name)
         seen = replace(output, masses=groups.masses_of(name, output.masses),
                        generator=model.generators[f"objective.{name}"])
-        for term, loss in objective.losses(seen, targets, batch).items():
+        before = _versions(targets)
+        found = objective.losses(seen, targets, batch)
+        if _versions(targets) != before:
+            raise PluginError(f"{name}: it changes the targets it is given. Expected them untouched: others read them.")
+        for term, loss in found.items():
             _check_shape(f"{name}: the term {term}", loss, ())
             losses[f"{name}.{term}"] = loss
         if type(objective).logs is Objective.logs:

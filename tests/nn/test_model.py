@@ -290,3 +290,18 @@ def attention_with_dropout(attention):
         return attention.out(ctx.attend(layer, q, k, v, dropout=0.5).transpose(1, 2).flatten(2))
 
     return attend
+
+
+@pytest.mark.parametrize("change", [
+    lambda h: torch.cat([h, h], dim=1), lambda h: h[:, :-1], lambda h: h[:1], lambda h: h[..., :-1], lambda h: h[0],
+])
+def test_states_that_are_not_one_for_each_token_are_refused(change):
+    batch, _ = batch_of(tiny_causal)
+    wide = modifier(readout=lambda self, ctx, h: change(h))
+    with pytest.raises(PluginError, match=r"readout: states have shape \(.*\)\. Expected \(.*\), one for each token"):
+        after(make_model(tiny_causal, modifiers=[wide]).double(), batch)
+    model = make_model(tiny_causal).double()
+    plain = model.backbone.forward
+    model.backbone.forward = lambda ctx: change(plain(ctx))
+    with pytest.raises(PluginError, match=r"backbone: states have shape \(.*\)\. Expected \(.*\), one for each token"):
+        after(model, batch)
