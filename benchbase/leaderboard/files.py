@@ -17,9 +17,9 @@ DIGITS = 6
 
 def to_markdown(board: Leaderboard, intro: str = "") -> str:
     """A page: the question, one table per data set with its tests, every note. `intro` follows the title."""
-    parts = [f"# {board.suite}", intro.strip(), f"{words.head(board).capitalize()}."]
+    parts = [f"# {_escape(board.suite)}", intro.strip(), f"{words.head(board).capitalize()}."]
     for table in board.tables:
-        parts += [f"## {table.dataset}", _lines(table.card, table.protocol), _main(table, board)]
+        parts += [f"## {_escape(table.dataset)}", _lines(table.card, table.protocol), _main(table, board)]
         if any(row.versus for row in table.rows):
             parts += [f"Less {_escape(str(board.baseline))}, {board.metrics[0]}:", _tests(table)]
         parts.append(_list(words.doubts(table)))
@@ -120,7 +120,9 @@ def _grid(names: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[i
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    """A text that Markdown shows as it is, on one line."""
+    line = " ".join(text.splitlines())
+    return line.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _list(items: Iterable[str]) -> str:

@@ -139,6 +139,8 @@ def _evaluation(facts: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[
         yield f"{left_out:,} events left out: their target was seen before, so it would be filtered"
     if lonely := found.get("left_out_without_candidates"):
         yield f"{lonely:,} events left out: their user has seen every candidate, and their target is none"
+    if short := split.get("users_too_short"):
+        yield f"{short:,} users have too few events to be evaluated: theirs only train"
     if without := split.get("without_history", {}).get("test"):
         yield f"{without:,} events left out: their user has no earlier event"
 

@@ -5,14 +5,16 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from . import words
+from .columns import Column, grid
 from .table import Leaderboard, Row
 from .table import Table as Board
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-WIDTH = 120
+WIDTH = 140
 """Columns of plain text."""
 
 
@@ -34,9 +36,9 @@ def show(board: Leaderboard, stream: TextIO | None = None, width: int | None = N
         console.print(Text(table.dataset, style="bold"), Text(f"  {table.card}", style="dim"))
         if table.protocol:
             console.print(Text(table.protocol, style="dim"))
-        console.print(_main(table, board))
+        console.print(_main(table, board, console.width))
         if any(row.versus for row in table.rows):
-            console.print(_tests(table, board))
+            console.print(_tests(table, board, console.width))
         for note in words.doubts(table):
             console.print(Text(f"· {note}"))
     console.print()
@@ -56,58 +58,47 @@ def console_for(stream: TextIO | None = None, width: int | None = None) -> "Cons
                    force_terminal=None if watched else False)
 
 
-def _grid(title: str = "") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="italic", pad_edge=False)
-
-
-def _main(table: Board, board: Leaderboard) -> "Table":
+def _main(table: Board, board: Leaderboard, room: int) -> "Table":
     """Entries by metrics, ranks and costs."""
-    grid = _grid()
-    grid.add_column("entry")
-    for name in ("rank", *board.metrics, "seeds"):
-        grid.add_column(name, justify="right")
-    grid.add_column(f"against {board.baseline}" if board.baseline else "")
-    for name in ("training", "epochs", "parameters"):
-        grid.add_column(name, justify="right")
-    for row in table.rows:
-        grid.add_row(*_cells(row, board))
-    return grid
+    against = f"against {board.baseline}" if board.baseline else ""
+    names = ("entry", "rank", *board.metrics, "seeds", against, "training", "epochs", "parameters")
+    spare = {"parameters": 4, "epochs": 3, "seeds": 2, "training": 1}
+    lines = [_cells(row, board) for row in table.rows]
+    return grid([Column(name, [line[place] for line in lines], name in ("entry", against), spare.get(name, 0))
+                 for place, name in enumerate(names)], room)
 
 
-def _cells(row: Row, board: Leaderboard) -> list["RenderableType"]:
+def _cells(row: Row, board: Leaderboard) -> list["Text"]:
     from rich.text import Text
 
     label = Text(row.label)
     if row.flags:
         label.append(f"\n{', '.join(row.flags)}", style="yellow")
-    cells: list[RenderableType] = [label, words.rank(row.rank)]
+    cells = [label, Text(words.rank(row.rank))]
     for metric in board.metrics:
+        cell = Text()
         if interval := row.metrics.get(metric):
             mark, style = ("*", "bold") if metric in row.best else (" ", "")
             cell = Text(words.number(interval.point) + mark, style=style)
-            cells.append(cell.append(f"\n{words.ends(interval)} ", style="not bold dim"))
-        else:
-            cells.append("")
+            cell.append(f"\n{words.ends(interval)} ", style="not bold dim")
+        cells.append(cell)
     style = {"better": "green", "worse": "red", "ok": ""}.get(words.result(row, board), "dim")
-    cells += [words.seeds(row), Text(words.result(row, board), style=style)]
+    cells += [Text(words.seeds(row)), Text(words.result(row, board), style=style)]
     if row.status != "ok":
-        return [*cells, "", "", ""]
-    return [*cells, words.duration(row.cost["train_seconds"]), words.epochs(row.cost),
-            words.size(row.cost["parameters"])]
+        return [*cells, Text(), Text(), Text()]
+    return [*cells, Text(words.duration(row.cost["train_seconds"])), Text(words.epochs(row.cost)),
+            Text(words.size(row.cost["parameters"]))]
 
 
-def _tests(table: Board, board: Leaderboard) -> "Table":
+def _tests(table: Board, board: Leaderboard, room: int) -> "Table":
     """Every entry less the baseline."""
-    grid = _grid(f"less {board.baseline}, {board.metrics[0]}")
-    grid.add_column("entry")
-    for name in ("difference", "interval", "p", "p corrected", "effect", "detectable", "better/same/worse"):
-        grid.add_column(name, justify="right")
-    for row in table.rows:
-        if versus := row.versus:
-            grid.add_row(row.label, words.signed(versus.difference), words.versus_ends(versus),
-                         words.p_value(versus.p), words.p_value(versus.p_holm), words.effect(versus.effect_size),
-                         words.number(versus.detectable), f"{versus.wins} / {versus.ties} / {versus.losses}")
-    return grid
+    from rich.text import Text
+
+    names = ("entry", "difference", "interval", "p", "p corrected", "effect", "detectable", "better/same/worse")
+    spare = {"detectable": 3, "better/same/worse": 2, "effect": 1}
+    lines = [(row.label, words.signed(v.difference), words.versus_ends(v), words.p_value(v.p),
+              words.p_value(v.p_holm), words.effect(v.effect_size), words.number(v.detectable),
+              f"{v.wins} / {v.ties} / {v.losses}") for row in table.rows if (v := row.versus)]
+    columns = [Column(name, [Text(line[place]) for line in lines], name == "entry", spare.get(name, 0))
+               for place, name in enumerate(names)]
+    return grid(columns, room, f"less {board.baseline}, {board.metrics[0]}")

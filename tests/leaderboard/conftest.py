@@ -19,7 +19,7 @@ CARD = {
     "events": 500,
     "density": 0.1,
     "licence": "CC0-1.0",
-    "splits": {"leave_one_out": {"leak_share": 0.25, "without_history": {"test": 3}}},
+    "splits": {"leave_one_out": {"leak_share": 0.25, "without_history": {"test": 3}, "users_too_short": 4}},
 }
 
 

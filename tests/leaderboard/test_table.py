@@ -1,6 +1,8 @@
 """Leaderboards of records whose truth is known."""
 
 import itertools
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +152,9 @@ def test_entries_over_different_users_are_an_error_naming_both(make: Any, above:
 
 
 def test_results_of_different_protocols_are_an_error_naming_both(make: Any, above: Any) -> None:
-    other = {("d", "b"): {"protocol": {"metrics": ["recall@1"], "split": {"name": "global_time"}}}}
+    rules = {"metrics": ["recall@1"], "split": {"name": "global_time"}, "targets": "next", "window": 9,
+             "candidates": "catalogue", "filter_seen": "history"}
+    other = {("d", "b"): {"protocol": rules}}
     folder = make({("d", "a"): {1: above(0.3, 1)}, ("d", "b"): {1: above(0.3, 2)}}, facts=other)
     with pytest.raises(
         RecordError, match=r"'a' \(000000000001\) and 'b' \(000001000001\) on d come from different proto"
@@ -243,6 +247,7 @@ def test_the_notes_say_what_a_reader_should_doubt(make: Any, above: Any) -> None
         "cold share 10.0%",
         "1,200 events left out: their target was seen",
         "7 events left out: their user has seen every candidate, and their target is none",
+        "4 users have too few events to be evaluated: theirs only train",
         "3 events left out: their user has no earlier event",
         "a: 50.0% of events have candidates level",
         "costs compare within one class of machine only; these come from: m, 1 thread; n, 2 threads",
@@ -304,6 +309,13 @@ def test_files_are_the_same_bytes_for_the_same_records(make: Any, above: Any) ->
     assert "**" in to_markdown(first)
 
 
+def test_a_name_makes_no_link_and_no_line_in_markdown(make: Any, above: Any) -> None:
+    runs = {("[d](x)", "[a](y)"): {1: above(0.3, 1)}, ("[d](x)", "b"): {1: above(0.9, 2)}}
+    page = to_markdown(make_leaderboard(make(runs)))
+    assert "## [d]\\(x)" in page and "| [a]\\(y) |" in page and "](" not in page
+    assert "# a b" in to_markdown(replace(make_leaderboard(make({("d", "a"): {1: [0]}}, folder="two")), suite="a\nb"))
+
+
 def test_the_forms_agree(make: Any, above: Any) -> None:
     import csv
     import io
@@ -351,3 +363,16 @@ def test_records_as_a_data_frame(make: Any, above: Any) -> None:
     assert frame["cost.train_seconds"][0] == 60
     assert frame["configuration.backbone"][0] == '{"name":"a","width":8}'
     assert frame["reason"][1] == "x"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])
+def test_a_narrow_terminal_cuts_nothing_off(make: Any, above: Any, width: int) -> None:
+    """Costs go first, then names wrap; what is shown is shown whole, and no line is longer than the terminal."""
+    runs = {("d", "a rather long name of an entry"): {1: above(0.3, 1)}, ("d", "b"): {1: above(0.9, 2)}}
+    text = to_text(make_leaderboard(make(runs, metrics=["ndcg@10", "recall@10", "mrr@10"])), width)
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    assert "a rather" in text and "ndcg@10" in text
+    if width >= 80:
+        intervals = re.findall(r"0\.\d{4}–\d\.\d{4}", text)
+        assert len(intervals) >= 6 and "better" in text
+    assert ("parameters" in text) is (width >= 120)
