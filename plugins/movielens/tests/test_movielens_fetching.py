@@ -1,11 +1,14 @@
 """Fetching: from a server on loopback, with the pinned hashes in force."""
 
+import errno
 import hashlib
+import shutil
 import threading
 import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 from benchbase_movielens import benchbase_datasets, fetching
@@ -114,6 +117,70 @@ def test_an_archive_without_the_files_is_refused(served, tmp_path, files):
         r"ratings\.csv, movies\.csv in ml-latest-small",
     ):
         prepare(SPECS[found.name], MovieLensConfig(), DataContext(cache=tmp_path))
+
+
+def damaged(served, found):
+    """An archive whose compressed text is damaged, and whose directory is whole."""
+    with zipfile.ZipFile(served / found.archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in FILES.items():
+            packed.writestr(f"{found.folder}/{name}", content * 50)
+    content = bytearray((served / found.archive).read_bytes())
+    start = 30 + len(f"{found.folder}/ratings.csv")  # the first file's own header and name
+    content[start : start + 4] = b"\xff" * 4
+    (served / found.archive).write_bytes(content)
+
+
+def test_a_damaged_archive_is_an_error_and_not_kept(served, tmp_path):
+    found = release("ml_latest_small")
+    damaged(served, found)
+    with pytest.raises(DataError, match=r"^ml-latest-small\.zip: the file changed: Error -3 .*Expected a zip archive"):
+        prepare(SPECS[found.name], MovieLensConfig(), DataContext(cache=tmp_path))
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def no_room(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_keeps_the_archive_for_the_next_time(served, tmp_path, monkeypatch):
+    found = release("ml_20m")
+    spec = pinned(found, md5=pack(served, found, FILES))
+    context = DataContext(cache=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "shutil", SimpleNamespace(copyfileobj=no_room, rmtree=shutil.rmtree))
+        with pytest.raises(
+            DataError,
+            match=r"downloads: ml-20m\.zip cannot be kept here: .*No space left.*Expected a folder that can be "
+            r"written, with room\. The archive is kept for the next time\. Make room, or set BENCHBASE_CACHE",
+        ):
+            prepare(spec, MovieLensConfig(), context)
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["ml-20m.zip"]
+    (served / found.archive).unlink()
+    assert prepare(spec, MovieLensConfig(), context).card["events"] == 1
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["ml-20m"]
+
+
+def test_a_kept_archive_that_is_damaged_is_fetched_anew(served, tmp_path):
+    found = release("ml_20m")
+    spec = pinned(found, md5=pack(served, found, FILES))
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / found.archive).write_bytes(b"half")
+    assert prepare(spec, MovieLensConfig(), DataContext(cache=tmp_path)).card["events"] == 1
+    assert [path.name for path in (tmp_path / "downloads").iterdir()] == ["ml-20m"]
+
+
+def test_a_disk_that_fills_while_fetching_is_no_fault_of_the_connection(served, tmp_path, monkeypatch):
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setattr(pooch, "retrieve", no_room)
+    with pytest.raises(DataError, match=r"downloads: ml-1m\.zip cannot be kept here: .*No space left"):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), DataContext(cache=tmp_path))
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(served, tmp_path):
+    (tmp_path / "downloads").write_text("a file, so that no folder can stand here")
+    with pytest.raises(DataError, match=r"downloads: ml-1m\.zip cannot be kept here: .*Expected a folder"):
+        prepare(SPECS["ml_1m"], MovieLensConfig(), DataContext(cache=tmp_path))
 
 
 def test_an_unreachable_or_missing_archive_says_what_to_do(served, tmp_path, monkeypatch):
