@@ -3,13 +3,19 @@
 import numpy as np
 
 from benchbase.data import Catalogue, Interactions
+from benchbase.errors import DataError
 
 from .chain import make_chain
 from .config import MarkovConfig, NoiseConfig
+from .worlds import markov, noise
 
 
 def best_recall(config: NoiseConfig | MarkovConfig, k: int = 1, seed: int = 0) -> float:
-    """The expected recall@k of a model that knows the law: no model can expect more. Exact, at any position."""
+    """The expected recall@k of a model that knows the law: no model can expect more. Exact, at any position.
+
+    Errors: `DataError` for a world too small for its items, where it would be no bound: see `check_items`.
+    """
+    check_items(config, seed)
     if isinstance(config, NoiseConfig):
         return min(k / config.n_items, 1.0)
     chain = make_chain(config, seed)
@@ -30,8 +36,26 @@ def best_recall_given(
     seed: int = 0,
 ) -> float:
     """As `best_recall`, but for these evaluated events, given what their users did before: less noise by one source."""
+    check_items(config, seed)
     last = catalogue.item_ids[interactions.item[events - 1]] - 1
     return float(_top(make_chain(config, seed).matrix(), k)[last].mean())
+
+
+def check_items(config: NoiseConfig | MarkovConfig, seed: int = 0) -> None:
+    """Refuse a world some of whose items have no event before the last two of every user, which a split may hold out.
+
+    A model ranks the items that have events: fewer than the law chooses from, if some have none; and an item that the
+    catalogue lists and no training event holds must be among those held out. Either lets a model beat the law.
+    Errors: `DataError`.
+    """
+    log = (noise if isinstance(config, NoiseConfig) else markov)(config, seed)
+    user = np.concatenate((log.user, [0, 0]))
+    early = log.item[user[2:] == user[:-2]]
+    if missing := config.n_items - len(np.unique(early)):
+        raise DataError(
+            f"data seed {seed}: {missing} of {config.n_items} items have no event before the last two of a user. "
+            "Expected one of each: a model could beat the law. Ask for more users or events, or fewer items."
+        )
 
 
 def transitions(config: MarkovConfig, catalogue: Catalogue, seed: int = 0) -> np.ndarray:

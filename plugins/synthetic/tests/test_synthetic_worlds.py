@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from benchbase import DataContext
 from benchbase.data import prepare, split
+from benchbase.errors import DataError
 
 SPECS = {spec.name: spec for spec in benchbase_datasets()}
 
@@ -122,10 +123,31 @@ def test_truth_follows_the_catalogue_when_items_are_missing(tmp_path):
     assert len(ids) < config.n_items
     law = truth.transitions(config, found.catalogue)
     assert law[0, 1] == make_chain(config, 0).matrix()[ids[0] - 1, ids[1] - 1]
-    events = split(found.interactions, found.catalogue, "leave_one_out").test_events
-    last = found.catalogue.item_ids[found.interactions.item[events - 1]] - 1
-    expected = make_chain(config, 0).matrix()[last].max(axis=1).mean()
-    assert truth.best_recall_given(config, found.interactions, found.catalogue, events) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_bound_is_told_that_a_model_could_beat(tmp_path, name):
+    """Ten items of a thousand have events: a blind guess among them beats 1 / 1000."""
+    config, found = world(tmp_path, name, n_users=5, n_items=1000, events=3)
+    assert found.catalogue.n_items < 20
+    message = r"^data seed 0: 99\d of 1000 items have no event before the last two of a user\. .*Ask for more users"
+    with pytest.raises(DataError, match=message):
+        truth.best_recall_at_1(config)
+    if name == "markov":
+        with pytest.raises(DataError, match=message):
+            truth.best_recall_given(config, found.interactions, found.catalogue, np.array([2]))
+
+
+def test_an_item_with_no_event_but_a_users_last_ones_is_missed(tmp_path):
+    """Two users of three events: the bound needs both first events to hold both items."""
+    for seed in range(8):
+        config, found = world(tmp_path, "noise", seed, n_users=2, n_items=2, events=3)
+        first = found.catalogue.item_ids[found.interactions.item[[0, 3]]]
+        if len(set(first)) == 2:
+            truth.check_items(config, seed)
+        else:
+            with pytest.raises(DataError, match="1 of 2 items"):
+                truth.check_items(config, seed)
 
 
 @pytest.mark.parametrize(
