@@ -78,7 +78,7 @@ class Registry:
         Plugins in BENCHBASE_DISABLE are not imported. With BENCHBASE_AUTOLOAD=0 and no names, none is.
         """
         wanted = set(only) if only is not None else None if autoload() else set()
-        disabled = set(filter(None, (name.strip() for name in os.environ.get(DISABLE, "").split(","))))
+        disabled = set(disabled_names())
         groups = _by_name(entry_points(group=GROUP))
         blocked = {name for name in groups if name in disabled or (wanted is not None and name not in wanted)}
         plugins: list[Plugin] = []
@@ -167,6 +167,11 @@ class Registry:
         if self.blocked:
             text += f" Not loaded: {', '.join(self.blocked)}."
         return text
+
+
+def disabled_names() -> list[str]:
+    """The plugins that BENCHBASE_DISABLE names, installed or not."""
+    return [name for name in (part.strip() for part in os.environ.get(DISABLE, "").split(",")) if name]
 
 
 def autoload() -> bool:

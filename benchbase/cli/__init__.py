@@ -1,5 +1,6 @@
 """The command line: `benchbase`. Each command loads what it needs when it is called; help loads nothing heavy."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ class Program(click.Group):
         # Read when torch is loaded: idle threads then sleep instead of spinning.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         options["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no dash or umlaut stops no command
+                stream.reconfigure(errors="replace")
         try:
             status = super().main(args, *rest, **options)
         except click.ClickException as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .printing import as_json, as_table, shell, what_next
+from .printing import JSON, as_json, as_table, shell, what_next
 
 if TYPE_CHECKING:
     from ..data import Prepared
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 NAME = click.argument("name", metavar="NAME[PARAMETER=VALUE,...]")
 SEED = click.option("--data-seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
                     help="Seed of generated data and of what is drawn in preparation.")
-JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
 @click.group()

@@ -2,16 +2,16 @@
 
 import click
 
-from .printing import as_json, as_table, what_next
+from .printing import JSON, as_json, as_table, what_next
 
 
 @click.command()
 @click.option("--kind", metavar="KIND", help="Only parts of this kind, such as backbone.")
-@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+@JSON
 def plugins(kind: str | None, json_: bool) -> None:
     """List the parts that installed plugins offer, and the plugins that are broken, with the reason."""
     from ..errors import BenchbaseError, nearest
-    from ..registry import Registry
+    from ..registry import DISABLE, Registry, disabled_names
     from ..specs import KINDS
 
     if kind is not None and kind not in KINDS:
@@ -21,6 +21,9 @@ def plugins(kind: str | None, json_: bool) -> None:
               "version": offer.version, "source": str(offer.spec.source)} for offer in registry.offers(kind)]
     broken = [{"plugin": each.plugin, "distribution": each.distribution, "version": each.version, "kind": each.kind,
                "name": each.name, "reason": each.reason, "traceback": each.traceback} for each in registry.quarantined]
+    for name in disabled_names():
+        if name not in (*registry.blocked, *(plugin.name for plugin in registry.plugins)):
+            click.echo(f"Note: {DISABLE} names '{name}', which is no installed plugin.", err=True)
     if json_:
         as_json({"parts": parts, "quarantined": broken, "not_loaded": list(registry.blocked)})
         return

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .printing import as_json, as_table, shell, what_next
+from .printing import JSON, as_json, as_table, shell, what_next
 
 if TYPE_CHECKING:
     from ..leaderboard.compare import Sides
 
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -25,6 +24,8 @@ JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
               help="Write records in the form that may be shown, and their pages, into another folder instead.")
 def report(folder: Path, format_: str, json_: bool, baseline: str | None, write: bool, publish: Path | None) -> None:
     """Print the leaderboard of DIR, from its records alone."""
+    if publish is not None and write:
+        raise click.UsageError("--write and --publish: expected one of them. --publish writes pages too.")
     if publish is not None or write:
         if baseline:
             raise click.UsageError("--baseline goes with printing only: pages have the suite's baseline.")

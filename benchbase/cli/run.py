@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .printing import as_json, as_table, shell, what_next
+from .printing import JSON, as_json, as_table, shell, what_next
 
 if TYPE_CHECKING:
     from ..leaderboard import Leaderboard
@@ -16,7 +16,6 @@ ONLY = click.option("--only", metavar="SELECTOR", multiple=True,
                          "joined by commas; a plain word is a label. May be given more than once.")
 OUT = click.option("--out", metavar="DIR", type=click.Path(path_type=Path),
                    help="Where records go; runs/<suite> if left out.")
-JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -40,7 +39,7 @@ def run(suite: str, out: Path | None, workers: int, only: tuple[str, ...], refre
     from ..runner import run as run_suite
     from .progress import listener
 
-    result = run_suite(suite, out, workers=workers, only=only, refresh=refresh, retry=retry, listener=listener())
+    result = run_suite(Path(suite), out, workers=workers, only=only, refresh=refresh, retry=retry, listener=listener())
     board = make_leaderboard(result.folder)
     if json_:
         as_json({"folder": str(result.folder), "statuses": dict(result.statuses), "notes": list(result.notes),
@@ -62,7 +61,7 @@ def plan(suite: str, out: Path | None, only: tuple[str, ...], json_: bool) -> No
     from ..runner.records import FINISHED
     from ..runner.state import DAMAGED
 
-    planned = plan_suite(suite, only=only)
+    planned = plan_suite(Path(suite), only=only)
     folder = out or Path("runs") / planned.suite.suite
     rows = _states(planned, folder)
     if json_:

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from .printing import as_json, as_table, shell, what_next
+from .printing import JSON, as_json, as_table, shell, what_next
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+@JSON
 def status(folder: Path, json_: bool) -> None:
     """Tell which runs of DIR, a folder that `benchbase run` wrote, are done, under way, or still to do."""
     from ..runner.plan import plan_of

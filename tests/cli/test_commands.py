@@ -218,6 +218,7 @@ def test_data(call: Call) -> None:
     (["run"], "Missing argument 'SUITE'"),
     (["ru"], "No such command 'ru'"),
     (["report", "x", "--format", "pdf"], "'pdf' is not one of"),
+    (["report", "x", "--write", "--publish", "y"], "--write and --publish: expected one of them."),
 ])  # fmt: skip
 def test_mistakes_are_told_without_a_traceback(call: Call, arguments: list[str], message: str) -> None:
     text = mistake(call(*arguments))
@@ -249,3 +250,43 @@ def test_fetch_prints_what_was_fetched(call: Call, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(world, "tiny_data", fetched)
     assert "/x/a.csv" in good(call("data", "fetch", "tiny_data"))
     assert json.loads(good(call("data", "fetch", "tiny_data", "--json")))["files"] == ["/x/a.csv"]
+
+
+def test_json_stands_alone_on_stdout_whatever_plugins_print(
+    call: Call, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = train.fit
+
+    def loud(*given: Any) -> Any:
+        print("a plugin speaks")
+        return fit(*given)
+
+    monkeypatch.setattr(train, "fit", loud)
+    result = call("run", write(seeds=[1]), "--out", tmp_path / "out", "--json")
+    assert json.loads(good(result))["statuses"] == {"ok": 2}
+    assert "a plugin speaks" in result.stderr
+    assert "a plugin speaks" in good(call("run", write(seeds=[2]), "--out", tmp_path / "other"))
+
+
+def test_a_file_name_is_never_read_as_a_suite(call: Call, write: Any, tmp_path: Path) -> None:
+    path = tmp_path / "my: suite.yaml"
+    write().rename(path)
+    assert "tiny_causal" in good(call("plan", path))
+    assert "no: file.yaml: cannot be read: No such file" in mistake(call("plan", "no: file.yaml"))
+
+
+def test_a_terminal_that_knows_few_characters_stops_no_command(
+    done: Path, start: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    for form in ("text", "markdown"):
+        status, printed, errors = finish(start("report", done, "--format", form))
+        assert (status, errors) == (0, "") and "tiny_causal" in printed and "?" in printed
+
+
+def test_a_disabled_plugin_that_is_not_there_is_told(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHBASE_DISABLE", "brokenparts, tinypart")
+    result = call("plugins")
+    assert result.exit_code == 0
+    assert "Note: BENCHBASE_DISABLE names 'tinypart', which is no installed plugin." in result.stderr
+    assert "brokenparts'" not in result.stderr
