@@ -1,6 +1,5 @@
 """Parameters of the `files` data set."""
 
-import codecs
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,9 +85,11 @@ class FilesConfig(DatasetConfig):
 
     def _check_encoding(self) -> None:
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
-            raise ValueError(f"encoding {self.encoding!r}. Expected one that Python knows, such as latin-1.") from None
+            "".encode(self.encoding)  # unlike a look-up it knows which codecs are of text
+        except (LookupError, ValueError):
+            raise ValueError(
+                f"encoding {self.encoding!r}. Expected one of text that Python knows, such as latin-1."
+            ) from None
 
     def _check_places(self) -> None:
         every = [self.columns.user, self.columns.item, self.columns.timestamp, self.columns.domain]

@@ -9,7 +9,7 @@ from benchbase.errors import DataError, nearest
 
 from .config import Items
 from .delimited import Layout
-from .fields import Field, ids, problem
+from .fields import Field, ids, named_twice, problem
 
 
 def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
@@ -86,6 +86,8 @@ def _known(path: Path, name: str, names: list[str]) -> int:
     """The place of a column among those of the file."""
     if name not in names:
         raise DataError(f"{path}: no item column {name!r}. {nearest(name, names, 'Columns')}")
+    if names.count(name) > 1:
+        raise named_twice(str(path), Field("the item table", "label", name))
     return names.index(name)
 
 

@@ -8,7 +8,7 @@ from benchbase.data import ItemTable, Log, find_file
 from benchbase.errors import DataError
 
 from .config import FilesConfig
-from .fields import TICKS, Field
+from .fields import Field, Times
 
 
 def read_log(config: FilesConfig, context: DataContext) -> Log:
@@ -48,14 +48,15 @@ def _read_table(config: FilesConfig, context: DataContext) -> Log:
         layout = Layout(path, config.separator or default, header, config.encoding, config.format == "pairs")
         columns = read_delimited(layout, wanted, config.timestamp_unit)
     take = {field.role: columns[field] for field in wanted if field.role in ("user", "item", "timestamp", "domain")}
+    time = take.get("timestamp", Times(None, 1))
     return Log(
         take["user"],
         take["item"],
-        take.get("timestamp"),
+        time.values,
         {str(field.column): columns[field] for field in wanted if field.role == "action"},
         {str(field.column): columns[field] for field in wanted if field.role == "feature"},
         _domains(path, take) if "domain" in take else None,
-        TICKS[config.timestamp_unit],
+        time.ticks,
         config.file_order,
     )
 

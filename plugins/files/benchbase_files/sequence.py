@@ -10,7 +10,7 @@ from benchbase.data import Log, find_file, open_text, reading
 from benchbase.errors import DataError
 
 from .config import FilesConfig
-from .fields import TICKS, Field, ids, problem, whole
+from .fields import WHOLE, Field, Times, ids, problem, times
 
 TIME = Field("timestamp", "time", "time")
 
@@ -30,16 +30,16 @@ def read_sequence(config: FilesConfig, context: DataContext) -> Log:
     if not items:
         what = "no line names an item after the user" if users else "the file is empty"
         raise DataError(f"{path}: {what}. Expected lines `user item [item ...]`. Check the path and the separator.")
-    times = None if config.times is None else _times(config, context, users, sizes, lines, path)
+    time = Times(None, 1) if config.times is None else _times(config, context, users, sizes, lines, path)
     empty = sizes.count(0)
     facts = {"users without items": str(empty)} if empty else {}
-    return Log(np.repeat(ids(users), sizes), ids(items), times, ticks=TICKS[config.timestamp_unit], facts=facts)
+    return Log(np.repeat(ids(users), sizes), ids(items), time.values, ticks=time.ticks, facts=facts)
 
 
 def _times(
     config: FilesConfig, context: DataContext, users: list[str], sizes: list[int], lines: list[int], of: Path
-) -> np.ndarray:
-    """Times out of the parallel file, (n,) int64 ticks; every line must match its partner."""
+) -> Times:
+    """Times out of the parallel file, (n,); every line must match its partner."""
     assert config.times is not None
     path = find_file(context, config.times)
     texts: list[str] = []
@@ -62,16 +62,16 @@ def _times(
             f"{path}: {'more' if count > len(users) else 'fewer'} lines than {of}, which has {len(users)}. "
             "Expected one line of times for each of its lines. Give the file that belongs to it."
         )
-    return _ticks(texts, config.timestamp_unit)
+    return _parsed(texts, config.timestamp_unit, path)
 
 
-def _ticks(texts: list[str], unit: str) -> np.ndarray:
+def _parsed(texts: list[str], unit: str, path: Path) -> Times:
     if unit == "iso":
         import pandas as pd
 
-        return np.asarray(pd.to_datetime(texts, format="ISO8601", utc=True).as_unit("us").asi8)
-    values = ids(texts)
-    return np.asarray(whole(values if values.dtype.kind == "i" else values.astype(np.float64)))
+        return times(pd.to_datetime(texts, format="ISO8601", utc=True).as_unit("us").asi8, unit, path)
+    kind = np.int64 if all(map(WHOLE.match, set(texts))) else np.float64
+    return times(np.array(texts, dtype=np.str_).astype(kind), unit, path)
 
 
 def _lines(path: Path, config: FilesConfig) -> Iterator[tuple[int, list[str]]]:
