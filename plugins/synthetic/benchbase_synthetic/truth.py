@@ -48,7 +48,7 @@ def check_items(config: NoiseConfig | MarkovConfig, seed: int = 0) -> None:
     catalogue lists and no training event holds must be among those held out. Either lets a model beat the law.
     Errors: `DataError`.
     """
-    log = (noise if isinstance(config, NoiseConfig) else markov)(config, seed)
+    log = noise(config, seed) if isinstance(config, NoiseConfig) else markov(config, seed)
     user = np.concatenate((log.user, [0, 0]))
     early = log.item[user[2:] == user[:-2]]
     if missing := config.n_items - len(np.unique(early)):
