@@ -206,15 +206,37 @@ class Spec:
             raise PluginError(f"{where}: source is empty. Expected the paper or the origin of the part.")
         if taken := RESERVED & set(self.config.model_fields):
             raise PluginError(f"{where}: parameter {min(taken)!r} is reserved for the suite. Rename it.")
+        if self.refuse is not None and not callable(self.refuse):
+            raise PluginError(f"{where}: refuse is not callable. Expected refuse(config, context), or None.")
+        if not callable(self.needs):
+            _check_value(where, "needs", self.needs)
         self._check(where)
 
     def _check(self, where: str) -> None:
         """Check the fields of one kind of spec."""
 
     def resolve(self, what: str, config: Config) -> Any:
-        """The value of a field that may depend on the part's parameters."""
+        """The value of a field that may depend on the part's parameters. PluginError where that breaks the contract."""
         value = getattr(self, what)
-        return value(config) if callable(value) else value
+        if not callable(value):
+            return value
+        value = value(config)
+        _check_value(f"{type(self).__name__} {self.name!r}", what, value)
+        return value
+
+
+def _check_value(where: str, what: str, value: Any) -> None:
+    """Check the value of a field that has been resolved."""
+    if what == "needs" and not isinstance(value, Needs):
+        raise PluginError(f"{where}: needs is {value!r:.40}. Expected benchbase.Needs, or a function that returns it.")
+    if what in ("sites", "layouts", "publishes"):
+        if not isinstance(value, (set, frozenset, list, tuple)) or not all(isinstance(name, str) for name in value):
+            raise PluginError(f"{where}: {what} is {value!r:.40}. Expected a set of names.")
+        if what != "publishes":
+            _check_names(where, what, value, SITES if what == "sites" else LAYOUTS)
+    known = {"training": TRAINING, "attention": ATTENTION}.get(what)
+    if known is not None and (not isinstance(value, str) or value not in known):
+        raise PluginError(f"{where}: {what} {value!r:.40} unknown. Expected one of {', '.join(sorted(known))}.")
 
 
 def _check_names(where: str, what: str, given: Resolvable, known: frozenset[str]) -> None:

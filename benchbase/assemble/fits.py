@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..config import Configuration, Part, Suite
 from ..data import Catalogue, Interactions
-from ..errors import Refusal
+from ..errors import PluginError, Refusal
 from ..registry import Registry
-from ..specs import BackboneSpec, CombinerConfig, ModifierSpec, Needs, Spec
+from ..specs import CombinerConfig, Needs
 from .data import RunData
 from .model import build_context
 
@@ -24,20 +24,52 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         _Fit(configuration, suite, registry).check(interactions, catalogue)
     else:
         part = configuration.recommender
-        needs = registry.get("recommender", part.name).resolve("needs", part.config)
+        needs = ask(registry, part, "needs")
         _task_and_data(part, needs, suite, interactions, catalogue)
     _own_reasons(configuration, suite, registry, data)
 
 
 def _own_reasons(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
     """Ask the parts that have reasons of their own; what they are told lacks the backbone's sizes."""
-    asked = [(part, spec.refuse) for part in configuration.parts()
-             if (spec := registry.get(part.kind, part.name)).refuse is not None]
+    asked = [part for part in configuration.parts() if registry.get(part.kind, part.name).refuse is not None]
     context = build_context(suite, data, configuration.layout.kind) if asked else None
-    for part, ask in asked:
-        assert ask is not None and context is not None
-        if reason := ask(part.config, context):
+    for part in asked:
+        reason = ask(registry, part, "refuse", context)
+        if reason is not None and not isinstance(reason, str):
+            raise PluginError(f"{_origin(registry, part)}: refuse returned {reason!r:.40}. Expected the reason as "
+                              "text, or None. Mend the plugin.")
+        if reason:
             raise Refusal(reason)
+
+
+def ask(registry: Registry, part: Part, what: str, *context: Any) -> Any:
+    """What a part says of itself: `refuse` under this context, any other field resolved for its parameters.
+
+    Errors: `PluginError` naming part and distribution where it fails, or breaks the contract.
+    """
+    spec = registry.get(part.kind, part.name)
+    try:
+        if what == "refuse":
+            assert spec.refuse is not None
+            return spec.refuse(part.config, *context)
+        return spec.resolve(what, part.config)
+    except Refusal:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{_origin(registry, part)}: {what} failed: {_brief(error)}. Expected an answer, not an "
+                          "error. Mend the plugin.") from error
+
+
+def _origin(registry: Registry, part: Part) -> str:
+    return f"{part.kind} {part.name} of {registry.offer(part.kind, part.name).distribution}"
+
+
+def _brief(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # a message that cannot even be made
+        text = "its message cannot be shown"
+    return (text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}").rstrip(". ")
 
 
 def refuse(where: str, what: str, expected: str) -> NoReturn:
@@ -74,14 +106,11 @@ class _Fit:
         if configuration.backbone is None:
             refuse("configuration", "it has no backbone", "a backbone or a recommender")
         self.backbone = configuration.backbone
-        spec = registry.get("backbone", self.backbone.name)
-        assert isinstance(spec, BackboneSpec)
-        self.spec = spec
         self.layout = configuration.layout.kind
-        self.training = spec.resolve("training", self.backbone.config)
-        self.causal = bool(spec.resolve("causal", self.backbone.config))
-        self.attention = spec.resolve("attention", self.backbone.config)
-        self.sites = frozenset(spec.resolve("sites", self.backbone.config))
+        self.training = ask(registry, self.backbone, "training")
+        self.causal = bool(ask(registry, self.backbone, "causal"))
+        self.attention = ask(registry, self.backbone, "attention")
+        self.sites = frozenset(ask(registry, self.backbone, "sites"))
 
     def check(self, interactions: Interactions, catalogue: Catalogue) -> None:
         self._names_once()
@@ -95,11 +124,8 @@ class _Fit:
         self._traces()
         self._combiner()
 
-    def spec_of(self, part: Part) -> Spec:
-        return self.registry.get(part.kind, part.name)
-
     def _needs_of(self, part: Part) -> Needs:
-        needs = self.spec_of(part).resolve("needs", part.config)
+        needs = ask(self.registry, part, "needs")
         assert isinstance(needs, Needs)
         return needs
 
@@ -112,7 +138,7 @@ class _Fit:
                 refuse(name, "it stands in one configuration twice", "each modifier and objective once")
 
     def _layout(self, interactions: Interactions) -> None:
-        fitting = self.spec.resolve("layouts", self.backbone.config)
+        fitting = ask(self.registry, self.backbone, "layouts")
         if self.layout not in fitting:
             refuse(f"{self.backbone.name} + layout {self.layout}", "the backbone does not take it", _one_of(fitting))
         if self.layout != "items" and not interactions.action_names:
@@ -123,8 +149,7 @@ class _Fit:
         if supervise == "candidates":
             refuse("train.supervise", "candidates are of the action task alone", "all or last")
         for part in self.configuration.modifiers:
-            spec = self.spec_of(part)
-            if self.causal and supervise != "last" and spec.resolve("reads_events", part.config):
+            if self.causal and supervise != "last" and ask(self.registry, part, "reads_events"):
                 refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, so under a causal backbone "
                        "earlier positions would see later ones", "train.supervise: last")
 
@@ -147,16 +172,14 @@ class _Fit:
                    f"attention mass is not defined for {self.attention} attention", "a backbone with softmax attention")
 
     def _modifier(self, part: Part) -> None:
-        spec = self.spec_of(part)
-        assert isinstance(spec, ModifierSpec)
-        missing = frozenset(spec.resolve("sites", part.config)) - self.sites
+        missing = frozenset(ask(self.registry, part, "sites")) - self.sites
         if missing:
             refuse(f"{part.name} + {self.backbone.name}", f"the backbone does not honour the site {min(missing)}",
                    f"a backbone that does; {self.backbone.name} honours {', '.join(sorted(self.sites)) or 'none'}")
 
     def _traces(self) -> None:
         published = {name for part in self.configuration.modifiers
-                     for name in self.spec_of(part).resolve("publishes", part.config)}
+                     for name in ask(self.registry, part, "publishes")}
         for part in self.configuration.objectives:
             missing = self._needs_of(part).traces - published
             if missing:

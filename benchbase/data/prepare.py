@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, PluginError
+from ..errors import BenchbaseError, DataError, PluginError
 from ..specs import DataContext, DatasetSpec, defaults
 from .card import make_card
 from .catalogue import Catalogue
@@ -80,14 +81,46 @@ def _sources(
 ) -> list[tuple[Path, str]]:
     """The files the data set is read from, with the hash of each one's content."""
     try:
-        paths = spec.files(config, context)
+        paths = _files(spec, config, context)
     except MissingFile:
         if spec.fetch is None or not fetch:
             raise
-        spec.fetch(config, context)
-        paths = spec.files(config, context)
+        with _calling(spec, "fetch"):
+            spec.fetch(config, context)
+        paths = _files(spec, config, context)
     with _writing(cache):
-        return [(Path(path), file_hash(Path(path), cache)) for path in paths]
+        return [(path, file_hash(path, cache)) for path in paths]
+
+
+def _files(spec: DatasetSpec, config: DatasetConfig, context: DataContext) -> list[Path]:
+    with _calling(spec, "files"):
+        return [Path(path) for path in spec.files(config, context)]
+
+
+@contextmanager
+def _calling(spec: DatasetSpec, what: str) -> Iterator[None]:
+    """Name the plugin and the line where a function of a data set fails; errors of our own say what is wrong already.
+
+    Errors: `PluginError`.
+    """
+    try:
+        yield
+    except BenchbaseError:
+        raise
+    except (Exception, SystemExit) as error:
+        module = getattr(spec.build, "__module__", "unknown").partition(".")[0]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(
+            f"dataset {spec.name}: {what} of the plugin {module} failed: {_brief(error)} (line {frame.lineno} of "
+            f"{Path(frame.filename).name}, {frame.name}). Expected no error. Mend the plugin."
+        ) from error
+
+
+def _brief(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}".rstrip(". ")
+    except Exception:  # a message that cannot even be made
+        return type(error).__name__
 
 
 @contextmanager
@@ -133,7 +166,8 @@ def _prepare(
     folder: Path,
 ) -> None:
     where = f"dataset {spec.name}"
-    log = spec.build(config, context)
+    with _calling(spec, "build"):
+        log = spec.build(config, context)
     if not isinstance(log, Log):
         raise PluginError(f"{where}: build returned a {type(log).__name__}. Expected a benchbase.data.Log.")
     interactions, catalogue, facts = encode(log, config, context.seed, where)
