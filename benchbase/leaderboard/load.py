@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..config import ACTION_METRICS, canonical_json
 from ..errors import RecordError
+from ..runner.check import check_tables
 from ..runner.measures import user_values
 from ..runner.plan import read_plan
 from ..runner.publish import shown_events
@@ -100,7 +101,7 @@ def load_folder(folder: str | Path) -> Folder:
     """The entries of a folder of records, in the plan's order if there is a plan. RecordError where it holds none."""
     path = Path(folder)
     place = records_folder(path)
-    found = dict(read_all(place))
+    found = {run_id: _checked(each) for run_id, each in read_all(place)}
     plan = read_plan(place)
     if not found and plan is None:
         raise RecordError(f"{path}: no records in it. Expected a folder that `benchbase run` or `benchbase report "
@@ -121,6 +122,16 @@ def load_folder(folder: str | Path) -> Folder:
         tuple(sorted(records.keys() - {run.run_id for run in runs})),
         damaged,
     )
+
+
+def _checked(record: Record | RecordError) -> Record | RecordError:
+    """The record, or what is wrong with the tables that figures are made of."""
+    if isinstance(record, Record):
+        try:
+            check_tables(record)
+        except RecordError as error:
+            return error
+    return record
 
 
 def _planned(plan: Mapping[str, Any], records: Mapping[str, Record], damaged: Mapping[str, str]) -> Iterator[Run]:
@@ -180,9 +191,10 @@ def load_records(folder: str | Path) -> "DataFrame":
     for entry in load_folder(folder).entries:
         for run in entry.runs:
             facts = run.record.facts if run.record else {}
-            rows.append({"label": run.label, "dataset": run.dataset, "seed": run.seed, "status": run.status,
-                         "reason": run.reason, "run_id": run.run_id, "code": facts.get("code"),
-                         **facts.get("metrics", {}), **_flat(facts)})
+            row = {"label": run.label, "dataset": run.dataset, "seed": run.seed, "status": run.status,
+                   "reason": run.reason, "run_id": run.run_id, "code": facts.get("code")}
+            metrics = {name: value for name, value in facts.get("metrics", {}).items() if name not in row}
+            rows.append({**row, **metrics, **_flat(facts)})
     return pandas.DataFrame(rows)
 
 

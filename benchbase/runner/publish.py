@@ -8,6 +8,7 @@ alone, so that records of several folders pair, and who has the data can undo it
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RecordError
+from .plan import context_of
 from .records import FACTS, RUN_ID, Record, write_record
 
 SHOWN = ("events.parquet", "curve.parquet")
@@ -24,14 +25,37 @@ SHOWN = ("events.parquet", "curve.parquet")
 PRIVATE = ("traceback",)
 """Facts that stay at home: they name folders of the machine."""
 
-FOLDERS = re.compile(r"(?<![\w./:~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\":,;()\[\]]+[/\\])+")
-"""The folders of an absolute path, up to the name at its end."""
+GONE = "..."
+"""What stands for a folder."""
+
+BETWEEN = r"(?:(?!\.\s)(?:[^:;,'\"()\[\]\n]|(?<=\w)'(?=\w)))*"
+"""What may stand between the first and the last separator of a path, blanks among it: no clause of the message ends."""
+
+START = r"(?:file:|~[\w.-]*|\.{1,2}|[A-Za-z]:)?(?!(?<=:)//[^/])[/\\](?=\S)"
+"""How a path begins that says where it lies; the host of an address begins none."""
+
+PATH = re.compile(rf"(?<![\w./\\~-]){START}(?:{BETWEEN}[/\\])?(?P<name>[^\s/\\:;,'\"()\[\]]*)")
+QUOTED = re.compile(rf"(?P<quote>['\"])(?:{START}[^\n]*?|[^'\"\n]*[/\\](?=[^/\\'\"\n]*\.\w))"
+                    r"(?P<name>[^/\\\n]*?)(?P=quote)(?!\w)")
+"""The same between quotes, where a path may hold anything; there also one that is relative."""
+
+FILE = re.compile(r"[\w -]*\w\.\w{1,8}(?:\.\w{1,4})?")
+"""A name that tells a file from a folder."""
+
+HOMES = re.compile(r"[/\\](?:home|Users|root|tmp|var|mnt|media)[/\\]")
+"""What betrays a path that was not recognised."""
+
+ASIDE = re.compile(r"\.(?:[0-9a-f]{12}|plan\.json)-.*")
+"""What a writer that was killed leaves beside records."""
 
 
 def publish(records: Iterable[Record], folder: Path) -> list[Record]:
     """Write the records anew below `folder`, users permuted alike in all records of one data set; other records that
     lie there are removed.
     """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if ASIDE.fullmatch(path.name):
+            _remove(path)
     written = [_publish(record, folder / record.run_id) for record in records]
     kept = {record.run_id for record in written}
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -41,8 +65,40 @@ def publish(records: Iterable[Record], folder: Path) -> list[Record]:
 
 
 def shown_reason(reason: str) -> str:
-    """A reason as it is published: files by their names, without the folders of the machine."""
-    return FOLDERS.sub("", reason)
+    """A reason as it is published: of a path the file's name alone, of a folder nothing; one that still seems to hold
+    a path is cut to its first clause.
+    """
+    for root in _roots():
+        reason = re.sub(rf"(?<![\w.]){re.escape(root)}(?![\w.-])", "~", reason)
+    reason = PATH.sub(_shown, QUOTED.sub(_shown, reason))
+    reason = re.sub(r"(?<![\w~/])~(?![\w~/])", GONE, reason)
+    return reason.partition(":")[0] if HOMES.search(reason) else reason
+
+
+def _roots() -> list[str]:
+    """The folders of this machine that messages name, the deepest first."""
+    known = [Path.home(), Path.cwd(), Path(tempfile.gettempdir()), *context_of(None).folders]
+    found = {str(path) for each in known for path in (each, each.absolute()) if len(path.parts) > 1}
+    return sorted(found, key=len, reverse=True)
+
+
+def _shown(match: re.Match[str]) -> str:
+    name, quote = match["name"], match.groupdict().get("quote", "")
+    name, end = (name, "") if quote else _unended(name)
+    return f"{quote}{name if FILE.fullmatch(name) else GONE}{quote}{end}"
+
+
+def _unended(name: str) -> tuple[str, str]:
+    """A name without the full stop that ends the sentence, and that."""
+    bare = name.rstrip(".!?")
+    return bare, name[len(bare):]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def shown_events(record: Record) -> dict[str, NDArray[Any]]:
@@ -50,11 +106,7 @@ def shown_events(record: Record) -> dict[str, NDArray[Any]]:
     events = record.table("events.parquet")
     if record.facts.get("published"):
         return events
-    n_users = record.facts["data"]["n_users"]
-    if len(events["user"]) and int(events["user"].max()) >= n_users:
-        raise RecordError(f"{record.folder}: its users go up to {int(events['user'].max())}, those of its data to "
-                          f"{n_users - 1}. Expected rows of the prepared data. Run again.")
-    user = _permutation(record.facts["data"]["hash"], n_users)[events["user"]]
+    user = _permutation(record.facts["data"]["hash"], record.facts["data"]["n_users"])[events["user"]]
     order = np.lexsort((events["event"], user))
     return {name: (user if name == "user" else column)[order] for name, column in events.items()}
 

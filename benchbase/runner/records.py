@@ -1,7 +1,6 @@
 """Records: what a run leaves on disk, written whole or not at all, and trusted only after its checksums are checked."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..config import canonical_json
 from ..errors import RecordError
+from .facts import facts_problem, read_json
 from .tables import COLUMNS, from_file, to_bytes
 
 SCHEMA = 1
@@ -23,16 +23,7 @@ SCHEMA = 1
 
 FACTS = "record.json"
 RUN_ID = re.compile("[0-9a-f]{12}")
-STATUSES = ("ok", "skipped", "failed", "timeout", "diverged")
 FINISHED = ("ok", "skipped")
-KEYS = {
-    "schema": int, "run_id": str, "code": str, "status": str, "reason": str, "suite": str, "configuration": dict,
-    "protocol": dict, "train": dict, "data": dict, "seed": int, "environment": dict, "metrics": dict, "cost": dict,
-    "training": dict, "evaluation": dict, "route": list, "files": dict,
-}
-"""What a record says at least, and of what type."""
-
-TYPES = {int: "a whole number", str: "text", dict: "a mapping", list: "a list"}
 
 
 class UnknownSchema(RecordError):
@@ -120,7 +111,7 @@ def read_record(folder: Path) -> Record:
     """A record whose files all match their checksums. Errors: RecordError where it is damaged, UnknownSchema."""
     path = folder / FACTS
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: not readable: {error}. Expected the facts of a run. Run again.") from error
     if not isinstance(facts, dict):
@@ -133,14 +124,8 @@ def read_record(folder: Path) -> Record:
 
 
 def _check(folder: Path, facts: Mapping[str, Any], name: str) -> None:
-    if missing := [key for key in KEYS if key not in facts]:
-        raise RecordError(f"{folder / FACTS}: lacks {', '.join(missing)}. Expected the facts of a run. Run again.")
-    if wrong := [key for key, kind in KEYS.items() if not isinstance(facts[key], kind)]:
-        raise RecordError(f"{folder / FACTS}: {wrong[0]} is {facts[wrong[0]]!r:.40}. Expected "
-                          f"{TYPES[KEYS[wrong[0]]]}. Run again.")
-    if facts["status"] not in STATUSES:
-        raise RecordError(f"{folder / FACTS}: its status is {facts['status']!r}. Expected {' or '.join(STATUSES)}. "
-                          "Run again.")
+    if problem := facts_problem(facts):
+        raise RecordError(f"{folder / FACTS}: {problem} Run again.")
     if facts["run_id"] != name:
         raise RecordError(f"{folder / FACTS}: holds the run {facts['run_id']}. Expected {name}, its folder's "
                           "name. Move it to a folder of its own name.")
@@ -203,7 +188,7 @@ def clean(folder: Path) -> None:
 def _is_whole(folder: Path, run_id: str) -> bool:
     """Whether a folder that is not in its place yet is a record that can be trusted."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = read_json(folder / FACTS)
         _check(folder, facts, run_id)
     except (OSError, ValueError, RecordError, TypeError, AttributeError):
         return False

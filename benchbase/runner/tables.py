@@ -70,6 +70,8 @@ def from_file(path: Path) -> dict[str, NDArray[Any]]:
     found = {field.name: _type(field.type) for field in table.schema}
     if found != dict(COLUMNS[path.name]):
         raise RecordError(f"{path}: its columns are {found}. Expected {dict(COLUMNS[path.name])}. Run again.")
+    if empty := [name for name in found if table.column(name).null_count]:
+        raise RecordError(f"{path}: its column {empty[0]} has gaps. Expected a value in every row. Run again.")
     return {name: table.column(name).to_numpy() for name in found}
 
 

@@ -182,14 +182,6 @@ def test_what_cannot_be_published(make: Any, above: Any, tmp_path: Path) -> None
         publish_folder(shown, shown)
 
 
-def test_users_beyond_the_data_are_refused(make: Any, above: Any, tmp_path: Path) -> None:
-    folder = make({("d", "a"): {1: above(0.3, 1)}}, users={"a": np.arange(50) + 1})
-    with pytest.raises(
-        RecordError, match=r"its users go up to 50, those of its data to 49. Expected rows of the prepared"
-    ):
-        publish(folder, tmp_path)
-
-
 def test_json_has_no_nan(make: Any) -> None:
     """Differences that are all alike have an infinite effect size."""
     from benchbase.leaderboard.files import to_json

@@ -1,0 +1,40 @@
+"""The tables of a record, checked for counts that no ranking gives: the folder may come from anyone."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RecordError
+from .publish import SHOWN
+from .records import Record
+
+
+def check_tables(record: Record) -> None:
+    """Read the tables that are published and compared. RecordError naming the file and what is wrong with it."""
+    for name in SHOWN:
+        if name in record.facts["files"]:
+            table = record.table(name)
+            if name == "events.parquet":
+                _check_events(record, table)
+
+
+def _check_events(record: Record, events: dict[str, NDArray[Any]]) -> None:
+    user, event, above, tied, candidates = (
+        events[name].astype(np.int64) for name in ("user", "event", "above", "tied", "candidates")
+    )
+    n_users = record.facts["data"].get("n_users") or 0
+    ranked = (above >= 0) & (tied >= 0) & (above + tied < candidates)
+    missed = (above == candidates) & (tied == 0) & (candidates > 0)  # a target that is no candidate
+    order = np.lexsort((event, user))
+    repeated = (np.diff(user[order]) == 0) & (np.diff(event[order]) == 0)
+    for wrong, what, expected in (
+        (not len(user), "it has no event", "at least one"),
+        ((user < 0) | (user >= n_users), f"it has users outside of 0 to {n_users - 1}", "rows of the prepared data"),
+        (event < 0, "it has events before the first one", "places in a user's sequence"),
+        (~(ranked | missed), "it has impossible counts", "above + tied below candidates, none of them negative"),
+        (repeated, "it counts an event twice", "each event once"),
+    ):
+        if np.any(wrong):
+            raise RecordError(f"{record.folder / 'events.parquet'}: {what}. Expected {expected}. Remove the record and "
+                              "run again.")
