@@ -10,9 +10,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..config import Suite
+from ..config import Suite, run_id
 from ..data import with_split
-from ..errors import BenchbaseError, RecordError, Refusal, RunError
+from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError
 from ..registry import Registry
 from ..specs import defaults
 from .measures import largest_cutoff, means
@@ -25,6 +25,9 @@ MAX_LIST = 100
 """The longest list of items a record keeps per event."""
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+UNFINISHED = ("failed", "diverged", "timeout")
+"""How a run that cannot go on may be marked."""
 
 Report = Callable[[Any], None]
 """Called with the trainer's progress after every evaluation."""
@@ -54,13 +57,16 @@ def run_cell(
 ) -> Record:
     """Run a cell and write its record: a failure is a row, not a crash.
 
-    A checkpoint that a killed run left is resumed; it belongs to this run and this code, and goes once the record
-    stands.
-    Errors: `RecordError` where the disk takes no more; the run is then not lost, its checkpoint stays.
+    A checkpoint that a killed run left is resumed; it belongs to this run and this code, and goes once the record of a
+    result stands. It stays where the run failed or ran out of time after it had got further, for the next try.
+    Errors: `RecordError` where the disk takes no more; the run is then not lost, its checkpoint stays. `DataError`
+    where the data is not what the cell was planned on: its result would stand under the name of another run.
     """
+    _check_data(cell, suite, data)
     code = code_of(cell, data, registry)
     checkpoint = out / "checkpoints" / f"{cell.run_id}-{code.hash}"
     _forget(cell, out, keep=checkpoint)
+    before = _reached(checkpoint)
     facts = _facts(cell, suite, registry, data, code)
     tables: dict[str, Any] = {}
     try:
@@ -73,14 +79,35 @@ def run_cell(
         outcome = _failure(error)
     except (Exception, SystemExit) as error:
         outcome = _failure(error)
-    where = environment(code.plugins, code.sources, outcome.pop("device", ""), suite.train.threads)
-    record = write_record(out / "runs" / cell.run_id, {**facts, **outcome, "environment": where}, tables)
-    _forget(cell, out)
+    facts["environment"] = environment(code.plugins, code.sources, outcome.pop("device", ""), suite.train.threads)
+    record = _write(out / "runs" / cell.run_id, facts, outcome, tables)
+    # One that brought a try no further may be the cause of its failure; a run that diverged would diverge again.
+    again = record.status in ("failed", "timeout") and _reached(checkpoint) != before
+    _forget(cell, out, keep=checkpoint if again else None)
     return record
+
+
+def _check_data(cell: Cell, suite: Suite, data: Data) -> None:
+    """Files may change while a suite runs, and each process opens them itself."""
+    if run_id(cell.configuration, suite, data.hash, cell.seed) != cell.run_id:
+        raise DataError(f"dataset {cell.dataset}: its content changed since the plan was made, it is now "
+                        f"{data.hash[:12]}. Expected files that stay as they are while a suite runs. Give the same "
+                        "command again: what is finished is kept, and the runs on the new content are planned.")
+
+
+def _write(folder: Path, facts: Mapping[str, Any], outcome: Mapping[str, Any], tables: Mapping[str, Any]) -> Record:
+    """Write the record; a result that no file can hold is a failure of the run."""
+    try:
+        return write_record(folder, {**facts, **outcome}, tables)
+    except RecordError:
+        raise
+    except Exception as error:
+        return write_record(folder, {**facts, **_failure(error)}, {})
 
 
 def record_death(cell: Cell, suite: Suite, registry: Registry, data: Data, out: Path, cause: str) -> Record:
     """The record of a run whose process was ended from outside; its checkpoint stays for the next try."""
+    _check_data(cell, suite, data)
     code = code_of(cell, data, registry)
     where = environment(code.plugins, code.sources, "", suite.train.threads)
     facts = {**_facts(cell, suite, registry, data, code), "reason": cause, "environment": where}
@@ -98,14 +125,12 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
 
     began = perf_counter()
     experiment = assemble(cell.configuration, suite, registry, data.loaded, cell.seed)
+    _check_test(experiment)
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
     metrics = suite.protocol.metrics
     ranking = rank(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)))
     events = events_table(ranking)
-    if not len(events["user"]):
-        raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
-                       "Use protocol.filter_seen: none.")
     found = means(events, metrics)
     if len(data.loaded.split.valid_events):
         found |= means(events_table(rank(experiment, "valid")), metrics, "valid.")
@@ -115,6 +140,15 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
                "training": _training(fitted), "evaluation": _plain(ranking.facts), "route": list(fitted.route),
                "device": fitted.device}
     return outcome, {name: table for name, table in tables.items() if table is not None}
+
+
+def _check_test(experiment: Any) -> None:
+    """What can be evaluated follows from the data alone: nobody should train for nothing."""
+    from ..evaluate import _Judge
+
+    if not len(_Judge(experiment, "test", 0).events):
+        raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
+                       "Use protocol.filter_seen: none.")
 
 
 def _facts(cell: Cell, suite: Suite, registry: Registry, data: Data, code: Code) -> dict[str, Any]:
@@ -152,14 +186,31 @@ def _training(fitted: Any) -> dict[str, Any]:
 
 def _failure(error: BaseException) -> dict[str, Any]:
     """How an error stands in the record; those that are no mistake of the user bring their traceback."""
+    text, traced = _text(error), {}
+    if not isinstance(error, BenchbaseError) or error.__cause__ is not None:
+        traced = {"traceback": _writable("".join(traceback.format_exception(error)))}
     if isinstance(error, Refusal):
-        return {"status": "skipped", "reason": str(error)}
+        return {"status": "skipped", "reason": text}
+    if isinstance(error, RunError) and error.status in UNFINISHED:
+        return {"status": error.status, "reason": text, **traced}
     if isinstance(error, RunError):
-        return {"status": error.status, "reason": str(error)}
+        unknown = f"(the error's status is {error.status!r:.20}. Expected {', '.join(UNFINISHED)}.)"
+        return {"status": "failed", "reason": _writable(f"{text} {unknown}"), **traced}
     if isinstance(error, BenchbaseError):
-        return {"status": "failed", "reason": str(error)}
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return {"status": "failed", "reason": reason, "traceback": "".join(traceback.format_exception(error))}
+        return {"status": "failed", "reason": text, **traced}
+    return {"status": "failed", "reason": f"{type(error).__name__}: {text}".partition("\n")[0], **traced}
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _writable(str(error))
+    except Exception as other:  # the message of a plugin's own error is the plugin's code
+        return f"its message cannot be shown ({type(other).__name__})"
+
+
+def _writable(text: str) -> str:
+    """Text as any file can hold it: half a surrogate pair is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
@@ -174,6 +225,11 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _reached(checkpoint: Path) -> list[str]:
+    """What tells how far a checkpoint goes."""
+    return sorted(path.name for path in checkpoint.glob("epoch-*"))
 
 
 def _forget(cell: Cell, out: Path, keep: Path | None = None) -> None:

@@ -1,6 +1,5 @@
 """The plan: every cell of a suite (configuration x data set x seed) with its run id, to run or to skip and why."""
 
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +9,10 @@ from typing import Any
 
 from ..config import Configuration, Part, Suite, canonical_json, parse_selector, run_id
 from ..data import prepare
-from ..errors import BenchbaseError, DataError, RecordError, Refusal
+from ..errors import BenchbaseError, ConfigError, DataError, PluginError, RecordError, Refusal
 from ..registry import Registry
 from ..specs import DataContext, RecommenderSpec
+from .facts import plan_problem, read_json
 from .records import SCHEMA, records_folder, write_file
 
 FILE = "plan.json"
@@ -81,11 +81,13 @@ class Plan:
 def make_plan(suite: Suite, registry: Registry, only: Iterable[str] = ()) -> Plan:
     """Prepare the data and check every cell; nothing is trained. `only`: selectors of the cells that are meant.
 
-    ConfigError and the like for selectors that select nothing; DataError for every data set that cannot be used.
+    ConfigError and the like for selectors that select nothing, and for data sets that are one and the same; DataError
+    for every data set that cannot be used.
     """
     configurations = suite.configurations(registry)
     chosen = _chosen(suite, registry, configurations, only)
     data = _load(suite, registry, chosen)
+    _check_distinct(data)
     cells = []
     for label, dataset in data.items():
         for configuration in configurations:
@@ -150,7 +152,7 @@ def _with_absent(plan: Plan, before: Mapping[str, Any]) -> dict[str, Any]:
     """The plan as plain data, with the earlier cells of those of its data sets that are not at hand."""
     now, suite = plan.plain(), plan.suite
     hashes = {label: hash_ for label, hash_ in before.get("hashes", {}).items()
-              if label in suite.dataset_labels and label not in plan.data}
+              if label in suite.dataset_labels and label not in plan.data and hash_ not in now["hashes"].values()}
     known = {configuration.label: configuration for configuration in suite.configurations(plan.registry)}
 
     def asked(cell: Mapping[str, Any]) -> bool:
@@ -171,12 +173,15 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     path = folder / FILE
     if not path.exists():
         return None
+    anew = "`benchbase run` writes it anew."
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = read_json(path)
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: not readable: {error}. Expected a plan. `benchbase run` writes it anew.") from error
+        raise RecordError(f"{path}: not readable: {error}. Expected a plan. {anew}") from error
     if not isinstance(plan, dict) or plan.get("schema") != SCHEMA:
-        raise RecordError(f"{path}: no plan of schema {SCHEMA}. `benchbase run` writes it anew.")
+        raise RecordError(f"{path}: no plan of schema {SCHEMA}. {anew}")
+    if problem := plan_problem(plan):
+        raise RecordError(f"{path}: {problem} {anew}")
     return plan
 
 
@@ -208,16 +213,29 @@ def _chosen(suite: Suite, registry: Registry, configurations: Sequence[Configura
 
 def _load(suite: Suite, registry: Registry, chosen: set[tuple[str, str, int]]) -> dict[str, Data]:
     """Every data set; those that fail are told together, and matter only where a chosen cell runs on them."""
-    found, problems = {}, []
+    found, problems, causes = {}, [], []
     for label, part in zip(suite.dataset_labels, suite.datasets, strict=True):
         try:
             found[label] = load_one(suite, registry, label)
-        except DataError as error:
+        except (DataError, PluginError) as error:
             if any(dataset == label for _, dataset, _ in chosen):
-                problems.append(f"dataset {part.text}: {error}")
+                problems.append(f"dataset {part.text}: {str(error).removeprefix(f'dataset {part.name}: ')}")
+                causes.append(error)
     if problems:
-        raise DataError("\n".join(problems))
+        raise DataError("\n".join(problems)) from causes[0]
     return found
+
+
+def _check_distinct(data: Mapping[str, Data]) -> None:
+    """Refuse data sets of one content: their runs would be the same ones, and count as several in every test."""
+    first: dict[str, str] = {}
+    problems = []
+    for label, each in data.items():
+        if (other := first.setdefault(each.hash, label)) != label:
+            problems.append(f"datasets: '{other}' and '{label}' hold the same data ({each.hash[:12]}), so that their "
+                            "runs would be counted twice. Expected each data set once. Leave one of them out.")
+    if problems:
+        raise ConfigError(problems)
 
 
 def _refusal(configuration: Configuration, suite: Suite, registry: Registry, data: Data) -> str:
@@ -227,4 +245,6 @@ def _refusal(configuration: Configuration, suite: Suite, registry: Registry, dat
         check(configuration, suite, registry, data.loaded)
     except Refusal as error:
         return str(error)
+    except Exception:  # a part that is broken, no misfit: its run meets the same error, and records it
+        return ""
     return ""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchbase.config import canonical_json, load_suite, run_id
-from benchbase.errors import BenchbaseError, DataError, RecordError
+from benchbase.errors import BenchbaseError, ConfigError, DataError, RecordError
 from benchbase.registry import Registry
 from benchbase.runner import Plan, plan_suite
 from benchbase.runner.plan import context_of, plan_of, read_plan, write_plan
@@ -49,7 +49,13 @@ def no_file(config: Any, context: Any) -> Any:
     raise DataError("no.csv: no such file.")
 
 
+def stumble(config: Any, context: Any) -> Any:
+    raise KeyError("boom")
+
+
 absent = replace(tiny_data, name="absent", build=no_file)
+broken = replace(tiny_data, name="broken", build=stumble)
+lost = replace(tiny_data, name="lost", files=stumble)
 
 
 @pytest.fixture
@@ -123,6 +129,43 @@ def test_every_data_set_that_fails_is_told(suite: dict[str, Any], rich: Registry
     )
 
 
+@pytest.mark.parametrize(("spec", "what"), [(broken, "build"), (lost, "files")])
+def test_a_data_set_whose_plugin_fails_is_told_with_the_others(
+    suite: dict[str, Any], rich: Registry, spec: Any, what: str
+) -> None:
+    rich = rich.with_specs([spec])
+    with pytest.raises(DataError) as told:
+        plan_suite({**suite, "datasets": [spec.name, "absent", "tiny_data"]}, rich)
+    first, second = str(told.value).split("\n")
+    assert first.startswith(f"dataset {spec.name}: {what} of the plugin ")
+    assert "failed: KeyError: 'boom' (line " in first and "of test_plan.py, stumble)" in first
+    assert second == "dataset absent: no.csv: no such file."
+    assert isinstance(told.value.__cause__.__cause__, KeyError)  # type: ignore[union-attr]
+    plan = plan_suite({**suite, "datasets": [spec.name, "tiny_data"]}, rich, ["dataset=tiny_data"])
+    assert {cell.dataset for cell in plan.cells} == {"tiny_data"}
+
+
+def test_data_sets_of_one_content_are_refused(suite: dict[str, Any], registry: Registry) -> None:
+    twin = replace(tiny_data, name="twin")
+    with pytest.raises(ConfigError, match=r"datasets: 'tiny_data' and 'twin' hold the same data \([0-9a-f]{12}\), so "
+                                          r"that their runs would be counted twice. Expected each data set once."):
+        plan_suite({**suite, "datasets": ["tiny_data", "twin"]}, registry.with_specs([twin]))
+
+
+def oops(*given: Any) -> Any:
+    raise KeyError("oops")
+
+
+@pytest.mark.parametrize("changes", [
+    {"needs": oops}, {"refuse": oops}, {"needs": lambda config: None}, {"refuse": lambda config, context: 7},
+])  # fmt: skip
+def test_a_broken_guard_costs_nothing_but_its_own_runs(
+    suite: dict[str, Any], registry: Registry, changes: dict[str, Any]
+) -> None:
+    plan = plan_suite(suite, registry.with_specs([replace(constant, **changes)]))
+    assert [cell.action for cell in plan.cells] == ["run"] * 5 and plan.cells[-1].label == "constant"
+
+
 def test_a_data_set_that_fails_matters_only_where_it_is_asked_for(suite: dict[str, Any], rich: Registry) -> None:
     plan = plan_suite({**suite, "datasets": ["absent", "tiny_data"]}, rich, ["dataset=tiny_data"])
     assert {cell.dataset for cell in plan.cells} == {"tiny_data"}
@@ -159,7 +202,7 @@ def test_runs_on_data_that_is_not_at_hand_stay_in_the_plan(
     """Elsewhere, or after the files moved: what was finished on them is not forgotten."""
     here = registry.with_specs([replace(tiny_data, name="absent")])
     gone = registry.with_specs([absent])
-    suite = {**suite, "datasets": ["absent", "tiny_data"]}
+    suite = {**suite, "datasets": ["absent[min_user_events=8]", "tiny_data"]}
     write_plan(plan_suite(suite, here), tmp_path)
     before = plan_of(tmp_path)
     write_plan(plan_suite(suite, gone, ["dataset=tiny_data"]), tmp_path)
@@ -176,7 +219,7 @@ def test_runs_on_data_that_is_not_at_hand_stay_in_the_plan(
     assert {cell["dataset"] for cell in plan_of(tmp_path)["cells"]} == {"tiny_data"}
 
 
-@pytest.mark.parametrize("text", ["{", '{"schema": 9}', "[]"])
+@pytest.mark.parametrize("text", ["{", '{"schema": 9}', "[]", '{"schema": 1}', "[" * 100_000])
 def test_a_damaged_plan_is_written_anew(
     suite: dict[str, Any], registry: Registry, tmp_path: Path, text: str
 ) -> None:
@@ -191,7 +234,14 @@ def test_plans_that_cannot_be_read(tmp_path: Path) -> None:
     assert read_plan(tmp_path) is None
     with pytest.raises(RecordError, match=r"no plan.json in it. Expected a folder that `benchbase run` wrote"):
         plan_of(tmp_path)
-    for text, message in (("{", "not readable"), ('{"schema": 9}', "no plan of schema 1")):
+    for text, message in (
+        ("{", "not readable"),
+        ('{"schema": 9}', "no plan of schema 1"),
+        ('{"schema": 1}', "suite is missing. Expected "),
+        ('{"schema": 1, "suite": "s", "baseline": null, "metrics": ["x@1"], "guards": true, '
+         '"cells": [{"run_id": "x"}]}',
+         "cells.0.run_id is 'x'. Expected "),
+    ):
         (tmp_path / "plan.json").write_text(text)
         with pytest.raises(RecordError, match=message):
             read_plan(tmp_path)

@@ -359,7 +359,8 @@ def test_events_that_are_all_filtered_fail_with_the_reason(one: dict[str, Any], 
         tiny_data, name="again", build=lambda config, context: replace(tiny_log(), item=tiny_log().user.copy() % 3)
     )
     suite = {**one, "datasets": ["again"], "protocol": {**one["protocol"], "filter_seen": "history"}}
-    go(suite, out, registry.with_specs([again]))
+    _, ear = go(suite, out, registry.with_specs([again]))
+    assert ear.steps == []  # told before any training
     assert only_record(out).facts["reason"] == (
         "evaluation: no test event is left, since every target was seen before. Expected at least one. "
         "Use protocol.filter_seen: none."
