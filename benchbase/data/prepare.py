@@ -112,7 +112,7 @@ def _calling(spec: DatasetSpec, what: str) -> Iterator[None]:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise PluginError(
             f"dataset {spec.name}: {what} of the plugin {module} failed: {_brief(error)} (line {frame.lineno} of "
-            f"{Path(frame.filename).name}, {frame.name}). Expected no error. Mend the plugin."
+            f"{'/'.join(Path(frame.filename).parts[-2:])}, {frame.name}). Expected no error. Mend the plugin."
         ) from error
 
 

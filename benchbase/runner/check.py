@@ -23,7 +23,8 @@ def _check_events(record: Record, events: dict[str, NDArray[Any]]) -> None:
     user, event, above, tied, candidates = (
         events[name].astype(np.int64) for name in ("user", "event", "above", "tied", "candidates")
     )
-    n_users = record.facts["data"].get("n_users") or 0
+    data = record.facts["data"]
+    n_users, n_items = data.get("n_users") or 0, data.get("card", {}).get("items")
     ranked = (above >= 0) & (tied >= 0) & (above + tied < candidates)
     missed = (above == candidates) & (tied == 0) & (candidates > 0)  # a target that is no candidate
     order = np.lexsort((event, user))
@@ -33,6 +34,7 @@ def _check_events(record: Record, events: dict[str, NDArray[Any]]) -> None:
         ((user < 0) | (user >= n_users), f"it has users outside of 0 to {n_users - 1}", "rows of the prepared data"),
         (event < 0, "it has events before the first one", "places in a user's sequence"),
         (~(ranked | missed), "it has impossible counts", "above + tied below candidates, none of them negative"),
+        (n_items is not None and candidates > n_items, f"it has more than {n_items} candidates", "items of the data"),
         (repeated, "it counts an event twice", "each event once"),
     ):
         if np.any(wrong):

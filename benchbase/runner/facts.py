@@ -166,6 +166,12 @@ class PlanForm(Form):
     cells: list[CellForm]
 
 
+TYPES = {"int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
+         "dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list",
+         "string_pattern_mismatch": "a name or a hash of the usual form"}
+"""What was expected, in the words of other messages."""
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Errors: OSError; ValueError for what is none, or what nobody could write again."""
     try:
@@ -211,7 +217,7 @@ def _told(error: ValidationError, inside: str) -> str:
     where = ".".join(map(str, ([inside] if inside else []) + [step for step in first["loc"] if step != "[key]"]))
     if first["type"] == "missing":
         return f"{where} is missing. Expected the facts of a run."
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    expected = TYPES.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     return f"{where} is {first['input']!r:.40}. Expected {expected}."
 
 

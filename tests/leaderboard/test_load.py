@@ -52,6 +52,10 @@ def few_candidates(events: dict[str, Any]) -> None:
     events["tied"][0] = 1
 
 
+def more_than_items(events: dict[str, Any]) -> None:
+    events["candidates"][0] = 101
+
+
 def no_user(events: dict[str, Any]) -> None:
     events["user"][0] = -3
 
@@ -77,6 +81,7 @@ def early(events: dict[str, Any]) -> None:
     (negative, "it has impossible counts. Expected above + tied below candidates"),
     (too_many, "it has impossible counts"),
     (few_candidates, "it has impossible counts"),
+    (more_than_items, "it has more than 100 candidates. Expected items of the data"),
     (no_user, "it has users outside of 0 to 49. Expected rows of the prepared data"),
     (beyond, "it has users outside of 0 to 49"),
     (twice, "it counts an event twice. Expected each event once"),

@@ -138,7 +138,7 @@ def test_a_data_set_whose_plugin_fails_is_told_with_the_others(
         plan_suite({**suite, "datasets": [spec.name, "absent", "tiny_data"]}, rich)
     first, second = str(told.value).split("\n")
     assert first.startswith(f"dataset {spec.name}: {what} of the plugin ")
-    assert "failed: KeyError: 'boom' (line " in first and "of test_plan.py, stumble)" in first
+    assert "failed: KeyError: 'boom' (line " in first and "of runner/test_plan.py, stumble)" in first
     assert second == "dataset absent: no.csv: no such file."
     assert isinstance(told.value.__cause__.__cause__, KeyError)  # type: ignore[union-attr]
     plan = plan_suite({**suite, "datasets": [spec.name, "tiny_data"]}, rich, ["dataset=tiny_data"])
