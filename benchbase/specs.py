@@ -261,6 +261,14 @@ class DatasetSpec(Spec):
     licence: str = "unknown"
     redistributable: bool = False
 
+    def _check(self, where: str) -> None:
+        if not callable(self.files):
+            raise PluginError(f"{where}: files is not callable. Expected files(config, context).")
+        if self.fetch is not None and not callable(self.fetch):
+            raise PluginError(f"{where}: fetch is not callable. Expected fetch(config, context), or None.")
+        if not isinstance(self.licence, str):
+            raise PluginError(f"{where}: licence is {self.licence!r:.40}. Expected its name as text.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(Spec):

@@ -240,3 +240,31 @@ def test_defaults_are_plain_data_in_one_order():
 
 def test_spec_is_no_kind_of_its_own():
     assert Spec.kind == "" and "" not in KINDS
+
+
+@pytest.mark.parametrize(("kind", "fields", "message"), [
+    ("recommender", {"needs": None}, "needs is None. Expected benchbase.Needs, or a function that returns it."),
+    ("recommender", {"refuse": "no"}, r"refuse is not callable. Expected refuse\(config, context\), or None."),
+    ("dataset", {"files": []}, r"files is not callable. Expected files\(config, context\)."),
+    ("dataset", {"fetch": "url"}, r"fetch is not callable. Expected fetch\(config, context\), or None."),
+    ("dataset", {"licence": None}, "licence is None. Expected its name as text."),
+])
+def test_what_is_asked_of_a_spec_later_is_checked_when_it_is_made(kind, fields, message):
+    with pytest.raises(PluginError, match=message):
+        KINDS[kind](name="x", config=Config, build=build, source="tests", **fields)
+
+
+@pytest.mark.parametrize(("kind", "what", "value", "message"), [
+    ("objective", "needs", None, "ObjectiveSpec 'x': needs is None. Expected benchbase.Needs"),
+    ("backbone", "sites", None, "BackboneSpec 'x': sites is None. Expected a set of names."),
+    ("backbone", "sites", {"nowhere"}, r"sites \['nowhere'\] unknown. Expected a set out of"),
+    ("backbone", "layouts", "items", "layouts is 'items'. Expected a set of names."),
+    ("backbone", "training", "later", "training 'later' unknown. Expected one of masked, next."),
+    ("backbone", "attention", ["softmax"], r"attention \['softmax'\] unknown. Expected one of none, pointwise"),
+    ("modifier", "publishes", 7, "ModifierSpec 'x': publishes is 7. Expected a set of names."),
+])
+def test_what_a_spec_answers_is_checked_when_it_is_asked(kind, what, value, message):
+    fields = {"sites": {"bias"}} if kind == "modifier" else {}
+    spec = KINDS[kind](name="x", config=Config, build=build, source="tests", **{**fields, what: lambda config: value})
+    with pytest.raises(PluginError, match=message):
+        spec.resolve(what, Config())
