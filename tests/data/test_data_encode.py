@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbase.data import DatasetConfig, ItemTable, Log, encode
@@ -30,6 +30,7 @@ def triples(interactions, catalogue):
     )
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_every_event_is_kept_sorted_by_user_then_time_then_file_order(events):
     interactions, catalogue, _ = encode(make_log(events), DatasetConfig())
@@ -62,6 +63,7 @@ def slow_filter(events, config):
         events = kept
 
 
+@settings(deadline=None)
 @given(EVENTS, st.integers(1, 4), st.integers(1, 4), st.sampled_from(["keep", "first", "last"]))
 def test_filters_leave_the_core_of_the_unrepeated_events(events, min_user, min_item, repeats):
     config = DatasetConfig(min_user_events=min_user, min_item_events=min_item, repeats=repeats)
@@ -79,6 +81,7 @@ def test_filters_leave_the_core_of_the_unrepeated_events(events, min_user, min_i
     assert sum(facts["removed"].values()) == facts["source_events"] - len(expected)
 
 
+@settings(deadline=None)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_without_file_order_the_order_of_rows_means_nothing(events, random):
     events = list(dict.fromkeys(events))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -22,6 +22,7 @@ def chunk(request, monkeypatch):
     monkeypatch.setattr(order, "CHUNK", request.param)
 
 
+@settings(deadline=None)
 @given(USERS)
 def test_group_is_a_stable_sort_by_code(user):
     offsets, rows = order.group(user, 6)
@@ -41,6 +42,7 @@ def test_sort_within_is_a_stable_sort_by_user_then_value(span):
     law()
 
 
+@settings(deadline=None)
 @given(USERS, st.randoms(use_true_random=False))
 def test_ties_are_ordered_by_key_and_nothing_else_moves(user, random):
     time = np.array([random.randrange(3) for _ in user], np.int64)
@@ -51,6 +53,7 @@ def test_ties_are_ordered_by_key_and_nothing_else_moves(user, random):
     assert rows.tolist() == as_sorted(user, time, key)
 
 
+@settings(deadline=None)
 @given(USERS, st.randoms(use_true_random=False))
 def test_without_times_the_key_orders_all_events_of_a_user(user, random):
     key = np.array([random.randrange(2**60) for _ in user], np.uint64)
@@ -59,6 +62,7 @@ def test_without_times_the_key_orders_all_events_of_a_user(user, random):
     assert rows.tolist() == as_sorted(user, key)
 
 
+@settings(deadline=None)
 @given(USERS, st.randoms(use_true_random=False), st.sampled_from(["first", "last"]))
 def test_repeated_marks_all_but_the_kept_event_of_a_pair(user, random, keep):
     user = np.sort(user)
