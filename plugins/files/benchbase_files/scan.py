@@ -62,7 +62,7 @@ class Scan:
     def _plain_lines(self, lines: bytes, codes: np.ndarray) -> bool:
         mark = (codes == self.mark) | (codes == LF)
         if quoted := b'"' in lines:
-            inside = np.bitwise_xor.accumulate(codes == QUOTE)
+            inside = np.bitwise_xor.accumulate((codes == QUOTE).view(np.uint8)).view(bool)
             mark &= ~inside
             feeds = np.flatnonzero(mark & (codes == LF))
             stop = int(feeds[-1]) + 1 if len(feeds) else 0

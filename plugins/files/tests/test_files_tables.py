@@ -510,6 +510,9 @@ def test_parquet_ids_beyond_the_signed_range(read, tmp_path):
 
 def test_bad_item_tables_are_refused(read, tmp_path):
     (tmp_path / "log.csv").write_text(CSV)
+    (tmp_path / "items.csv").write_text("item,title,title\n10,A,B\n")
+    with pytest.raises(DataError, match=r"items\.csv: more than one column is named 'title'\. Expected one, for the"):
+        read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["title"]})
     (tmp_path / "items.csv").write_text("item,title\n10,A\n")
     with pytest.raises(DataError, match=r"items\.csv: no item column 'titel'\. Did you mean 'title'\? Columns: item"):
         read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["titel"]})
