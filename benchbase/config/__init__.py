@@ -3,7 +3,7 @@
 from .canonical import SCHEMA, canonical_json
 from .forms import read_part, write_part
 from .labels import part_labels
-from .load import Source, load_suite, registry_for
+from .load import Source, load_suite, load_with_registry, registry_for
 from .models import ACTION_METRICS, Configuration, Protocol, Train
 from .parts import Part
 from .select import Selector, parse_selector, selected
@@ -21,6 +21,7 @@ __all__ = [
     "Train",
     "canonical_json",
     "load_suite",
+    "load_with_registry",
     "parse_selector",
     "part_labels",
     "read_part",

@@ -45,8 +45,14 @@ def load_suite(source: Source, registry: Registry | None = None) -> Suite:
     A string with a line break or `: ` in it is taken for YAML text, any other for a path. Without a registry the
     installed plugins are loaded, as `registry_for` does.
     """
+    return load_with_registry(source, registry)[0]
+
+
+def load_with_registry(source: Source, registry: Registry | None = None) -> tuple[Suite, Registry]:
+    """The suite of a source, which is read once, and the registry that it was resolved against."""
     node, problems, text, folder = _read(source)
-    return _Reader(registry or _registry(node, problems), problems).suite(node, text, folder)
+    registry = registry or _registry(node, problems)
+    return _Reader(registry, problems).suite(node, text, folder), registry
 
 
 def registry_for(source: Source) -> Registry:

@@ -144,7 +144,8 @@ class SequenceModel(nn.Module):
 
 def _check_tokens(what: str, given: Tensor, shape: tuple[int, ...]) -> None:
     if given.shape != shape:
-        raise PluginError(f"{what}: states have shape {tuple(given.shape)}. Expected {tuple(shape)}, one for each token.")
+        raise PluginError(f"{what}: states have shape {tuple(given.shape)}. Expected {tuple(shape)}, one for each "
+                          "token.")
 
 
 def _undeclared() -> Tensor:

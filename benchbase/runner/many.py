@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import Suite, load_suite, registry_for
+from ..config import Suite, load_with_registry, registry_for
 from ..config.load import Source
 from ..errors import BenchbaseError
 from ..registry import Registry
@@ -71,11 +71,11 @@ def run(
 
 
 def plan_suite(suite: Source | Suite, registry: Registry | None = None, only: Iterable[str] = ()) -> Plan:
-    """The plan of a suite in any form."""
+    """The plan of a suite in any form; `only`: selectors, or a single one."""
+    only = (only,) if isinstance(only, str) else only
     if isinstance(suite, Suite):
         return make_plan(suite, registry or registry_for(suite.canonical()), only)
-    registry = registry or registry_for(suite)
-    return make_plan(load_suite(suite, registry), registry, only)
+    return make_plan(*load_with_registry(suite, registry), only)
 
 
 def quiet_waiting() -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -13,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import load_suite, registry_for
+from ..config import load_with_registry
 from ..errors import BenchbaseError
 from .desk import WAIT, Desk
 from .events import Silent, Step
@@ -144,9 +145,10 @@ class _Telling(Silent):
 def _work(connection: "Connection[Any, Any]", suite: Mapping[str, Any], folder: Path | None, out: Path) -> None:
     """The life of a worker: read the suite itself, then run what it is given, as long as somebody gives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends the worker
+    sys.stdout = sys.stderr  # what plugins print must not stand in the parent's output
     try:
-        registry = registry_for(suite)
-        ours = load_suite(suite, registry).model_copy(update={"folder": folder})
+        loaded, registry = load_with_registry(suite)
+        ours = loaded.model_copy(update={"folder": folder})
         desk = Desk(ours, registry, out, _Telling(connection))
         connection.send(("ready", None))
         while True:

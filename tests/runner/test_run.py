@@ -1,6 +1,7 @@
 """Runs from end to end on tiny parts: what is kept, what is run again, what an interruption costs, how they fail."""
 
 import errno
+import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import benchbase
 from benchbase import train
@@ -380,3 +382,17 @@ def test_the_default_folder_is_named_after_the_suite(
     monkeypatch.chdir(tmp_path)
     assert run(one, registry=registry).folder == Path("runs/tiny")
     assert (tmp_path / "runs" / "tiny" / "runs" / "plan.json").exists()
+
+
+def test_one_selector_needs_no_list(suite: dict[str, Any], registry: Registry) -> None:
+    plan = plan_suite(suite, registry, "tiny_causal")
+    assert {cell.label for cell in plan.selected} == {"tiny_causal"}
+
+
+def test_a_suite_is_read_once(suite: dict[str, Any], registry: Registry, tmp_path: Path) -> None:
+    """What comes through a pipe can be read once only."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(yaml.safe_dump(suite)), daemon=True)
+    writer.start()
+    assert plan_suite(pipe, registry).suite.suite == suite["suite"]
