@@ -114,6 +114,9 @@ def test_ids_may_be_integers_far_apart_strings_or_categoricals():
 
 
 def test_integer_ids_beyond_the_signed_range_stay_whole_and_apart():
+    close = np.array([2**63 + 1, 2**63, 2**63 + 1], np.uint64)
+    interactions, catalogue, _ = encode(Log(close, close), DatasetConfig())
+    assert interactions.user_ids.tolist() == catalogue.item_ids[1:].tolist() == [2**63, 2**63 + 1]
     big = np.array([2**64 - 1, 2**63, 2**64 - 1, 5], np.uint64)
     table = ItemTable(np.array([2**63, 5, 2**63 + 1], np.uint64), columns={"year": np.array([1, 2, 3])})
     interactions, catalogue, _ = encode(Log(big, big, items=table), DatasetConfig())
