@@ -69,6 +69,4 @@ def find_ids(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
     if (labels.dtype.kind in "iu") != (ids.dtype.kind in "iu"):
         labels, ids = labels.astype(str).astype(object), ids.astype(str).astype(object)
-    elif labels.dtype.kind != ids.dtype.kind:  # uint64 and signed: as floats many would be one
-        labels, ids = labels.astype(object), ids.astype(object)
     return np.asarray(Index(labels).get_indexer(Index(ids)), np.int64)
