@@ -85,7 +85,8 @@ class Lines(Silent):
     def finished(self, cell: Cell, facts: Mapping[str, Any]) -> None:
         self.clock.finish(cell, facts)
         self.done += 1
-        self.say(f"[{self.done}/{self.total}] {cell.name}: {outcome(facts)}{self._left()}")
+        elsewhere = " (another process ran it)" if cell.run_id not in self.said and facts["status"] == "ok" else ""
+        self.say(f"[{self.done}/{self.total}] {cell.name}: {outcome(facts)}{elsewhere}{self._left()}")
 
     def say(self, text: str) -> None:
         with suppress(OSError):  # nobody reads any more: that stops no run

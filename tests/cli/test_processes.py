@@ -85,7 +85,7 @@ def test_two_commands_share_one_folder(write: Any, start: Any, finish: Finish, t
     ended = [finish(process) for process in both]
     assert [status for status, _, _ in ended] == [0, 0], ended
     done = [line for _, _, errors in ended for line in errors.splitlines() if line.startswith("[")]
-    assert len(done) == 4, done  # each run was run once
+    assert len([line for line in done if "another process ran it" not in line]) == 4, done  # each was run once
     assert ended[0][1].replace("a'", "") == ended[1][1].replace("a'", "")  # and both print the same leaderboard
     assert finish(start("run", suite, "--out", alone))[0] == 0
     assert files(shared) == files(alone)

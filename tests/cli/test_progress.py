@@ -96,6 +96,13 @@ def test_lines(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_run_that_another_process_did_is_told_as_such(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines()
+    display.begin([cell("a")], 0, 1)
+    display.finished(cell("a"), ok())
+    assert "[1/1] run a: ndcg@10 0.2500 in 90 s (another process ran it)" in capsys.readouterr().err
+
+
 def test_bars(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     tell(Bars(), now)
     printed = capsys.readouterr().err
