@@ -50,6 +50,14 @@ class RecordError(BenchbaseError):
     """A record on disk that cannot be written, read or trusted."""
 
 
+def message_of(error: BaseException) -> str:
+    """The text of any error; that of a plugin's own error is made by the plugin's code, which may fail too."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"its message cannot be shown ({type(other).__name__})"
+
+
 def nearest(name: str, known: Iterable[str], noun: str = "Known") -> str:
     """The second half of an unknown-name error: a did-you-mean if one is close, then everything known."""
     known = sorted(set(known))

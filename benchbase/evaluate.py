@@ -155,6 +155,11 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     return judge.ranking(time.perf_counter() - start)
 
 
+def count_evaluated(experiment: Experiment, part: str) -> int:
+    """How many events of a part `rank` evaluates; it follows from data and protocol, before anything is trained."""
+    return len(_Judge(experiment, part, 0).events)
+
+
 class _Judge:
     """The protocol's side of ranking: which events, which candidates, what is filtered."""
 

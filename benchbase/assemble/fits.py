@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..config import Configuration, Part, Suite
 from ..data import Catalogue, Interactions
-from ..errors import PluginError, Refusal
+from ..errors import PluginError, Refusal, message_of
 from ..registry import Registry
 from ..specs import CombinerConfig, Needs
 from .data import RunData
@@ -65,10 +65,7 @@ def _origin(registry: Registry, part: Part) -> str:
 
 
 def _brief(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # a message that cannot even be made
-        text = "its message cannot be shown"
+    text = message_of(error)
     return (text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}").rstrip(". ")
 
 

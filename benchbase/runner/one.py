@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config import Suite, run_id
 from ..data import with_split
-from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError
+from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, message_of
 from ..registry import Registry
 from ..specs import defaults
 from .measures import largest_cutoff, means
@@ -120,12 +120,14 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import rank
+    from ..evaluate import count_evaluated, rank
     from ..train import fit
 
     began = perf_counter()
     experiment = assemble(cell.configuration, suite, registry, data.loaded, cell.seed)
-    _check_test(experiment)
+    if not count_evaluated(experiment, "test"):  # nobody should train for nothing
+        raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
+                       "Use protocol.filter_seen: none.")
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
     metrics = suite.protocol.metrics
@@ -140,15 +142,6 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
                "training": _training(fitted), "evaluation": _plain(ranking.facts), "route": list(fitted.route),
                "device": fitted.device}
     return outcome, {name: table for name, table in tables.items() if table is not None}
-
-
-def _check_test(experiment: Any) -> None:
-    """What can be evaluated follows from the data alone: nobody should train for nothing."""
-    from ..evaluate import _Judge
-
-    if not len(_Judge(experiment, "test", 0).events):
-        raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
-                       "Use protocol.filter_seen: none.")
 
 
 def _facts(cell: Cell, suite: Suite, registry: Registry, data: Data, code: Code) -> dict[str, Any]:
@@ -186,7 +179,7 @@ def _training(fitted: Any) -> dict[str, Any]:
 
 def _failure(error: BaseException) -> dict[str, Any]:
     """How an error stands in the record; those that are no mistake of the user bring their traceback."""
-    text, traced = _text(error), {}
+    text, traced = _writable(message_of(error)), {}
     if not isinstance(error, BenchbaseError) or error.__cause__ is not None:
         traced = {"traceback": _writable("".join(traceback.format_exception(error)))}
     if isinstance(error, Refusal):
@@ -199,13 +192,6 @@ def _failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, BenchbaseError):
         return {"status": "failed", "reason": text, **traced}
     return {"status": "failed", "reason": f"{type(error).__name__}: {text}".partition("\n")[0], **traced}
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return _writable(str(error))
-    except Exception as other:  # the message of a plugin's own error is the plugin's code
-        return f"its message cannot be shown ({type(other).__name__})"
 
 
 def _writable(text: str) -> str:

@@ -30,6 +30,17 @@ def suite() -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def one(suite: dict[str, Any]) -> dict[str, Any]:
+    """A suite of a single run."""
+    return {**suite, "seeds": [1], "grid": {"backbone": ["tiny_causal"]}}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Prepared data of tests stays with the tests."""

@@ -42,17 +42,6 @@ class Steps(Silent):
             self.on_step(step)
 
 
-@pytest.fixture
-def one(suite: dict[str, Any]) -> dict[str, Any]:
-    """A suite of a single run."""
-    return {**suite, "seeds": [1], "grid": {"backbone": ["tiny_causal"]}}
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 def reasons(out: Path) -> dict[str, tuple[str, str, str]]:
     """Label -> status, reason and traceback."""
     found = {}

@@ -50,17 +50,6 @@ class Ear(Silent):
         self.ended.append(facts)
 
 
-@pytest.fixture
-def one(suite: dict[str, Any]) -> dict[str, Any]:
-    """A suite of a single run."""
-    return {**suite, "seeds": [1], "grid": {"backbone": ["tiny_causal"]}}
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 def go(suite: Any, out: Path, registry: Registry, **options: Any) -> tuple[Result, Ear]:
     ear = options.pop("ear", None) or Ear()
     return run(suite, out, registry=registry, listener=ear, **options), ear
