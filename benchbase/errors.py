@@ -58,6 +58,12 @@ def message_of(error: BaseException) -> str:
         return f"its message cannot be shown ({type(other).__name__})"
 
 
+def brief(error: BaseException) -> str:
+    """An error as part of a sentence: its type and text, the text alone where it is one of ours."""
+    text = message_of(error)
+    return (text if isinstance(error, BenchbaseError) else f"{type(error).__name__}: {text}").rstrip(". ")
+
+
 def nearest(name: str, known: Iterable[str], noun: str = "Known") -> str:
     """The second half of an unknown-name error: a did-you-mean if one is close, then everything known."""
     known = sorted(set(known))

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..config import Configuration, Part, Suite
 from ..data import Catalogue, Interactions
-from ..errors import PluginError, Refusal, message_of
+from ..errors import PluginError, Refusal, brief
 from ..registry import Registry
 from ..specs import CombinerConfig, Needs
 from .data import RunData
@@ -56,17 +56,12 @@ def ask(registry: Registry, part: Part, what: str, *context: Any) -> Any:
     except Refusal:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{_origin(registry, part)}: {what} failed: {_brief(error)}. Expected an answer, not an "
+        raise PluginError(f"{_origin(registry, part)}: {what} failed: {brief(error)}. Expected an answer, not an "
                           "error. Mend the plugin.") from error
 
 
 def _origin(registry: Registry, part: Part) -> str:
     return f"{part.kind} {part.name} of {registry.offer(part.kind, part.name).distribution}"
-
-
-def _brief(error: BaseException) -> str:
-    text = message_of(error)
-    return (text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}").rstrip(". ")
 
 
 def refuse(where: str, what: str, expected: str) -> NoReturn:

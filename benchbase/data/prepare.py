@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import BenchbaseError, DataError, PluginError
+from ..errors import BenchbaseError, DataError, PluginError, brief
 from ..specs import DataContext, DatasetSpec, defaults
 from .card import make_card
 from .catalogue import Catalogue
@@ -111,16 +111,9 @@ def _calling(spec: DatasetSpec, what: str) -> Iterator[None]:
         module = getattr(spec.build, "__module__", "unknown").partition(".")[0]
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise PluginError(
-            f"dataset {spec.name}: {what} of the plugin {module} failed: {_brief(error)} (line {frame.lineno} of "
+            f"dataset {spec.name}: {what} of the plugin {module} failed: {brief(error)} (line {frame.lineno} of "
             f"{'/'.join(Path(frame.filename).parts[-2:])}, {frame.name}). Expected no error. Mend the plugin."
         ) from error
-
-
-def _brief(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}".rstrip(". ")
-    except Exception:  # a message that cannot even be made
-        return type(error).__name__
 
 
 @contextmanager
