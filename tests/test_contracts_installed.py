@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from benchbase.registry import Offer, Registry
+from benchbase.specs import defaults
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = Registry.load()
 pytestmark = pytest.mark.plugins  # where none is installed there is nothing to see
+NEEDED = {"path": "log.txt", "format": "sequence"}
+"""Values for the parameters without a default."""
+
 every_part = pytest.mark.parametrize("offer", REGISTRY.offers(), ids=lambda offer: "-".join(offer.key))
 
 
@@ -32,6 +36,14 @@ def test_every_plugin_offers_something() -> None:
 def test_every_parameter_is_described(offer: Offer) -> None:
     bare = [name for name, field in offer.spec.config.model_fields.items() if not field.description]
     assert not bare, f"parameters without a description: {', '.join(bare)}"
+
+
+@every_part
+def test_parameters_written_down_are_the_same_parameters(offer: Offer) -> None:
+    """Workers and records get every default filled in; a part may not take that for somebody's choice."""
+    needed = {name: NEEDED[name] for name, field in offer.spec.config.model_fields.items() if field.is_required()}
+    made = offer.spec.config(**needed)
+    assert offer.spec.config(**defaults(made)) == made
 
 
 @every_part

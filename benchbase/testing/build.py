@@ -13,9 +13,10 @@ from ..data import Prepared, split
 from ..data.batches import Batch, Targets
 from ..nn import Combiner, CombinerParameters, Encoded, Output, SequenceModel
 from ..registry import Registry
-from ..specs import BackboneSpec, BuildContext, Config, LayoutConfig, ScorerConfig, Spec
+from ..specs import BackboneSpec, BuildContext, Config, LayoutConfig, ScorerConfig, Spec, defaults
 from ..train import tag_parameters
 from ..train.losses import Groups, ask_objectives, weigh_examples
+from .checking import check
 from .world import World, tiny_context, tiny_data, tiny_world
 
 Chosen = Spec | tuple[Spec, Config | Mapping[str, Any] | None]
@@ -25,6 +26,13 @@ Chosen = Spec | tuple[Spec, Config | Mapping[str, Any] | None]
 def part_config(spec: Spec, config: Config | Mapping[str, Any] | None = None) -> Config:
     """Parameters of a part: as given, or made from a mapping, or the defaults."""
     return config if isinstance(config, Config) else spec.config(**(config or {}))
+
+
+def same_written_down(spec: Spec, config: Config | Mapping[str, Any] | None = None) -> None:
+    """Check that parameters with every default filled in, as workers and records get them, are accepted and equal."""
+    made = part_config(spec, config)
+    again = spec.config(**defaults(made))
+    check(again == made, f"parameters written down and read again differ: {again!r:.200}. Expected {made!r:.200}.")
 
 
 def configure(

@@ -13,7 +13,7 @@ import numpy as np
 from ..data import DatasetConfig, Log, Prepared, prepare
 from ..data.sequences import Events
 from ..specs import BuildContext, Config, DataContext, DatasetSpec, RecommenderSpec
-from .build import part_config
+from .build import part_config, same_written_down
 from .checking import check
 from .world import tiny_context, tiny_world
 
@@ -40,6 +40,9 @@ class DatasetContract:
         check(isinstance(config, DatasetConfig), f"{type(config).__name__} is no benchbase.data.DatasetConfig")
         assert isinstance(config, DatasetConfig)
         return prepare(self.spec, config, self.context(cache, arguments.pop("seed", 0)), fetch=False, **arguments)
+
+    def test_parameters_written_down_are_the_same_parameters(self) -> None:
+        same_written_down(self.spec, self.config)
 
     def test_the_log_is_whole(self) -> None:
         log = self.log()
@@ -120,6 +123,9 @@ class RecommenderContract:
 
     def scores(self, part: Any, histories: Events, times: np.ndarray) -> np.ndarray:
         return np.asarray(part.scores(histories, times))
+
+    def test_parameters_written_down_are_the_same_parameters(self) -> None:
+        same_written_down(self.spec, self.config)
 
     def test_scores_are_finite_and_one_per_item(self) -> None:
         scores = self.scores(self.fitted(), *self.histories())

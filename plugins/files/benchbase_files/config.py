@@ -1,7 +1,7 @@
 """Parameters of the `files` data set."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -58,11 +58,11 @@ class FilesConfig(DatasetConfig):
 
     @model_validator(mode="after")
     def _fit(self) -> "FilesConfig":
-        given = self.model_fields_set
         table = self.format in ("csv", "tsv", "parquet")
-        wrong: dict[str, Any] = {
-            "columns": not table and "columns" in given,
-            "header": self.format not in ("csv", "tsv") and "header" in given,
+        # values, not what was given: a suite handed to another process has every default filled in
+        wrong = {
+            "columns": not table and self.columns != Columns(),
+            "header": self.format not in ("csv", "tsv") and not self.header,
             "separator": self.format in ("parquet",) and self.separator is not None,
             "times": self.format != "sequence" and self.times is not None,
         }

@@ -13,6 +13,7 @@ from benchbase_files.scan import Irregular, Scan
 from pydantic import ValidationError
 
 from benchbase.errors import DataError
+from benchbase.specs import defaults
 
 ROWS = [(1, 10, 5.0, 100), (2, 10, 3.5, 90), (1, 7, 1.0, 50)]
 CSV = "user,item,rating,timestamp\n" + "".join(f"{u},{i},{r},{t}\n" for u, i, r, t in ROWS)
@@ -586,7 +587,7 @@ def test_ids_of_a_parquet_item_table_have_one_type_and_no_gap(read, tmp_path):
 @pytest.mark.parametrize(
     "message, parameters",
     [
-        ("columns means nothing for format sequence", {"format": "sequence", "columns": {}}),
+        ("columns means nothing for format sequence", {"format": "sequence", "columns": {"user": "u"}}),
         ("header means nothing for format parquet", {"format": "parquet", "header": False}),
         ("separator means nothing for format parquet", {"format": "parquet", "separator": ","}),
         ("times means nothing for format csv", {"format": "csv", "times": "t"}),
@@ -605,6 +606,13 @@ def test_ids_of_a_parquet_item_table_have_one_type_and_no_gap(read, tmp_path):
 def test_parameters_that_do_not_fit_are_refused(message, parameters):
     with pytest.raises(ValidationError, match=message):
         FilesConfig(path="x", **parameters)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "sequence", "pairs"])
+def test_parameters_with_every_default_filled_in_are_the_same(form):
+    """As processes beside the first one get them."""
+    config = FilesConfig(path="x", format=form)
+    assert FilesConfig(**defaults(config)) == config
 
 
 def test_a_long_log_equals_its_plain_reading(read, tmp_path, monkeypatch):
