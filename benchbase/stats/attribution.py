@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from ..errors import BenchbaseError
 from .crossed import crossed_test
 from .nested import Floats, Runs, stack
+from .paired import ROUNDING
 
 Row = tuple[Mapping[str, str], Runs]  # factor -> level, and values (seeds, users), users in one order throughout
 Key = tuple[tuple[str, str], ...]
@@ -51,12 +54,11 @@ def main_effects(
     users are BenchbaseErrors.
     """
     cells = read_cells(table)
-    effects = []
+    scale, effects = _scale(cells), []
     for factor, levels in levels_of(cells, references).items():
         for base, other in combinations(levels, 2):
             if matched := _matched(cells, {factor: (base, other)}):
-                found = crossed_test(_mean(matched), level)
-                effects.append(Effect(factor, base, other, found.mean, found.low, found.high, len(matched)))
+                effects.append(Effect(factor, base, other, *_tested(matched, level, scale), len(matched)))
     return effects
 
 
@@ -69,14 +71,13 @@ def interactions(
     its first level in order of names for one.
     """
     cells = read_cells(table)
-    found = []
+    scale, found = _scale(cells), []
     for (one, ours), (other, theirs) in combinations(levels_of(cells, references).items(), 2):
         for first in ours[1:]:
             for second in theirs[1:]:
                 if matched := _matched(cells, {one: (ours[0], first), other: (theirs[0], second)}):
-                    test = crossed_test(_mean(matched), level)
-                    found.append(Interaction((one, other), (ours[0], theirs[0]), (first, second), test.mean, test.low,
-                                             test.high, len(matched)))
+                    found.append(Interaction((one, other), (ours[0], theirs[0]), (first, second),
+                                             *_tested(matched, level, scale), len(matched)))
     return found
 
 
@@ -133,9 +134,16 @@ def _corners(key: Key, changes: Mapping[str, tuple[str, str]]) -> list[tuple[Key
     return corners
 
 
-def _mean(differences: Sequence[Floats]) -> Floats:
+def _tested(differences: Sequence[Floats], level: float, scale: float) -> tuple[float, float, float]:
+    """The mean of differences (seeds, users) and the ends of its interval; rounding, against the values, is 0."""
     same = _same_seeds(differences)
-    return sum(same[1:], same[0]) / len(same)
+    found = crossed_test(sum(same[1:], same[0]) / len(same), level)
+    mean, low, high = (each if abs(each) > ROUNDING * scale else 0.0 for each in (found.mean, found.low, found.high))
+    return mean, low, high
+
+
+def _scale(cells: Cells) -> float:
+    return max(float(np.abs(values).max()) for values in cells.values())
 
 
 def _same_seeds(values: Sequence[Floats]) -> list[Floats]:

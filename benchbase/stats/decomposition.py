@@ -68,15 +68,16 @@ def spread(
     if np.ptp(point) <= ROUNDING * np.abs(point).max():
         return None
     drawn = resampled_means([cells[key] for key in keys], resamples, seed).reshape(-1, *sizes)
-    named = [(tuple(list(varying)[axis] for axis in axes), df, float(found[0]))
-             for axes, df, found in _squares(point.reshape(1, *sizes))]
-    sums, anew = np.array([[each] for _, _, each in named]), np.stack([found for _, _, found in _squares(drawn)])
-    luck = anew.mean(1, keepdims=True) - sums
+    named = [(tuple(list(varying)[axis] for axis in axes), df) for axes, df, _ in _squares(drawn)]
+    sums, anew = (np.stack([found for _, _, found in _squares(means)]) for means in (point.reshape(1, *sizes), drawn))
+    sums = _no_rounding(sums, float(sums.sum()))
+    luck = _no_rounding(anew.mean(1, keepdims=True) - sums, float(sums.sum()))
     shares, ends = _shares(sums - luck)[:, 0], _shares(anew - 2 * luck)
     sources = []
-    for (factors, df, sum_sq), noise, share, each in zip(named, luck[:, 0], shares.tolist(), ends, strict=True):
+    for (factors, df), sum_sq, noise, share, each in zip(named, sums[:, 0].tolist(), luck[:, 0].tolist(),
+                                                         shares.tolist(), ends, strict=True):
         low, high = percentiles(each, level)
-        sources.append(Source(factors, df, sum_sq, float(noise), share, min(low, share), max(high, share)))
+        sources.append(Source(factors, df, sum_sq, noise, share, min(low, share), max(high, share)))
     return Spread(levels, len(keys), min(max(float(luck.sum() / sums.sum()), 0.0), 1.0), tuple(sources))
 
 
@@ -99,6 +100,12 @@ def _squares(means: Floats) -> Iterator[Square]:
         yield axes, df, found
     if left:
         yield (), left, np.maximum(rest, 0)
+
+
+def _no_rounding(sums: Floats, total: float) -> Floats:
+    """The sums, with 0 for those that are rounding against the total."""
+    kept: Floats = np.where(np.abs(sums) > ROUNDING * total, sums, 0.0)
+    return kept
 
 
 def _shares(sums: Floats) -> Floats:
