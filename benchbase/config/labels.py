@@ -49,7 +49,7 @@ def level_labels(key: str, values: Sequence[Any]) -> list[str]:
     views = [_plain_items(key, value) for value in values]
     known = [view for view in views if view is not None]
     if len(known) == len(views):
-        varying = _varying([item for view in known for item in view])
+        varying = _varying(sorted((item for view in known for item in view), key=canonical_json))
         labels = [" + ".join(_relative(item, varying) for item in view) or "none" for view in known]
         if len(set(labels)) == len(set(map(canonical_json, values))):
             return labels

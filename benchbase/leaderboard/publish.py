@@ -1,11 +1,11 @@
 """A leaderboard to show: records in their publishable form, the pages made of them, and nothing written by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import canonical_json, read_published
+from ..config import Published, canonical_json, read_published
 from ..errors import RecordError
 from ..runner.plan import FILE, read_plan
 from ..runner.publish import publish, shown_reason
@@ -30,10 +30,11 @@ def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
                           "write its pages anew.")
     if not source.records:
         raise RecordError(f"{folder}: no run is finished. Expected some to publish. Run the suite first.")
+    figures = _renewed(source, place).published
     publish(source.records, place / "records")
     if plan := read_plan(records_folder(source.path)):
         cells = [{**cell, "reason": shown_reason(cell["reason"])} for cell in plan["cells"]]
-        _write_plan(place / "records", {**plan, "cells": cells})
+        _write_plan(place / "records", _with_figures({**plan, "cells": cells}, figures))
     else:
         (place / "records" / FILE).unlink(missing_ok=True)
     return write_pages(place)
@@ -47,7 +48,16 @@ def write_pages(folder: str | Path) -> Leaderboard:
     hold them, and those of `make_leaderboard`.
     """
     place = Path(folder)
-    board = make_leaderboard(_renewed(place))
+    source = load_folder(place)
+    renewed = _renewed(source, place)
+    if renewed.published != source.published:
+        records = records_folder(place)
+        plan = read_plan(records)
+        if plan is None:
+            raise RecordError(f"{place}: no {FILE} among its records, and so no place for the published figures of "
+                              f"{SUITE}. Expected the plan of that suite. `benchbase run` writes it.")
+        _write_plan(records, _with_figures(plan, renewed.published))
+    board = make_leaderboard(renewed)
     pages = {"README.md": to_markdown(board, opening(place / SUITE)), "leaderboard.csv": to_csv(board),
              "leaderboard.json": to_json(board)}
     for name, text in pages.items():
@@ -55,21 +65,16 @@ def write_pages(folder: str | Path) -> Leaderboard:
     return board
 
 
-def _renewed(place: Path) -> Folder:
-    """The folder, the published figures of the suite beside its records put into their plan in place of those in it."""
-    source = load_folder(place)
+def _renewed(source: Folder, place: Path) -> Folder:
+    """The folder with the published figures of the suite at a place, if there is one, in place of its own."""
     if not (place / SUITE).is_file():
         return source
-    figures = read_published(place / SUITE, source.labels, source.metrics, source.datasets)
-    if figures != source.published:
-        records = records_folder(place)
-        plan = read_plan(records)
-        if plan is None:
-            raise RecordError(f"{place}: no {FILE} among its records, and so no place for the published figures of "
-                              f"{SUITE}. Expected the plan of that suite. `benchbase run` writes it.")
-        kept = {name: value for name, value in plan.items() if name != "published"}
-        _write_plan(records, kept | ({"published": [defaults(each) for each in figures]} if figures else {}))
-    return replace(source, published=figures)
+    return replace(source, published=read_published(place / SUITE, source.labels, source.metrics, source.datasets))
+
+
+def _with_figures(plan: Mapping[str, Any], figures: Sequence[Published]) -> dict[str, Any]:
+    kept = {name: value for name, value in plan.items() if name != "published"}
+    return kept | ({"published": [defaults(each) for each in figures]} if figures else {})
 
 
 def _write_plan(records: Path, plan: Mapping[str, Any]) -> None:

@@ -120,11 +120,11 @@ def legend(board: Leaderboard) -> list[str]:
         )
     if any(table.attribution for table in board.tables):
         lines.append(
-            "Which part earned it: the mean over all pairs of entries that differ in this factor alone, with the "
-            "interval of the same test over users and seeds, not corrected for their number. Together: how much more "
-            "two changes gain than the sum of what each gains alone. Shares: an analysis of variance of the entries' "
-            "means over a complete grid, less what users and seeds drawn anew add to the squares. Recommenders take no "
-            "part."
+            "Which part earned it: the mean over all pairs of entries that differ in this factor alone, with intervals "
+            "over users and seeds as above, each entry telling of its own seeds, not corrected for their number. "
+            "Together: how much more two changes gain than the sum of what each gains alone. Shares: an analysis of "
+            "variance of the entries' means over a complete grid, less what users and seeds drawn anew add to the "
+            "squares. Recommenders take no part."
         )
     if any(table.figures for table in board.tables):
         lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "

@@ -171,7 +171,7 @@ class PlanForm(Form):
 
 TYPES = {"int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
          "dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list",
-         "extra_forbidden": "no such key", "string_pattern_mismatch": "a name or a hash of the usual form"}
+         "extra_forbidden": "no such key", "string_pattern_mismatch": "a name, a hash or an address of the usual form"}
 """What was expected, in the words of other messages."""
 
 

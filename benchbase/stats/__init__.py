@@ -7,7 +7,7 @@ function needs it.
 from .attribution import Effect, Interaction, interactions, main_effects
 from .chance import ChanceInterval, exact_interval
 from .correction import holm
-from .crossed import Crossed, crossed_test, seed_differences
+from .crossed import Crossed, contrast_test, crossed_test, seed_differences
 from .decomposition import Source, Spread, spread
 from .intervals import Interval, mean_interval, rank_intervals
 from .many import Friedman, critical_difference, friedman, nemenyi
@@ -36,6 +36,7 @@ __all__ = [
     "Spread",
     "bootstrap_interval",
     "compare",
+    "contrast_test",
     "critical_difference",
     "crossed_test",
     "effect_size",

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import BenchbaseError
-from .crossed import crossed_test
+from .crossed import contrast_test
 from .nested import Floats, Runs, stack
 from .paired import ROUNDING
 
@@ -49,16 +49,16 @@ def main_effects(
     """The effect of every two levels of a factor that meet with all other factors equal, in order of names.
 
     A factor's reference is the base of its pairs, which come first. The grid may be partial: configurations without a
-    match do not count. The interval is that of `crossed_test`, for users and seeds are both samples; it speaks of these
-    configurations and no others. Rows of other factors, a configuration given twice, fewer than two users and unequal
-    users are BenchbaseErrors.
+    match do not count. The interval is that of `contrast_test`, for users and seeds are both samples; it speaks of
+    these configurations and no others. Rows of other factors, a configuration given twice, fewer than two users and
+    unequal users are BenchbaseErrors.
     """
     cells = read_cells(table)
-    scale, effects = _scale(cells), []
+    effects = []
     for factor, levels in levels_of(cells, references).items():
         for base, other in combinations(levels, 2):
             if matched := _matched(cells, {factor: (base, other)}):
-                effects.append(Effect(factor, base, other, *_tested(matched, level, scale), len(matched)))
+                effects.append(Effect(factor, base, other, *_tested(cells, matched, level), len(matched)))
     return effects
 
 
@@ -71,13 +71,13 @@ def interactions(
     its first level in order of names for one.
     """
     cells = read_cells(table)
-    scale, found = _scale(cells), []
+    found = []
     for (one, ours), (other, theirs) in combinations(levels_of(cells, references).items(), 2):
         for first in ours[1:]:
             for second in theirs[1:]:
                 if matched := _matched(cells, {one: (ours[0], first), other: (theirs[0], second)}):
                     found.append(Interaction((one, other), (ours[0], theirs[0]), (first, second),
-                                             *_tested(matched, level, scale), len(matched)))
+                                             *_tested(cells, matched, level), len(matched)))
     return found
 
 
@@ -113,20 +113,21 @@ def levels_of(cells: Iterable[Key], references: Mapping[str, str] | None = None)
             for factor in sorted(found)}
 
 
-def _matched(cells: Cells, changes: Mapping[str, tuple[str, str]]) -> list[Floats]:
-    """The differences (seeds, users), of differences where two factors change, of all configurations that match."""
+def _matched(cells: Cells, changes: Mapping[str, tuple[str, str]]) -> list[list[tuple[Key, int]]]:
+    """All sets of configurations that differ by these changes alone, each with its sign in the difference, of
+    differences where two factors change.
+    """
     found = []
     for key in cells:
         if all((factor, base) in key for factor, (base, _) in changes.items()):
             corners = _corners(key, changes)
             if all(corner in cells for corner, _ in corners):
-                values = _same_seeds([cells[corner] for corner, _ in corners])
-                found.append(sum((sign * each for (_, sign), each in zip(corners, values, strict=True)), 0 * values[0]))
+                found.append(corners)
     return found
 
 
 def _corners(key: Key, changes: Mapping[str, tuple[str, str]]) -> list[tuple[Key, int]]:
-    """The configurations reached by each choice of changes, and their signs in the difference of differences."""
+    """The configurations reached by each choice of changes, and their signs."""
     corners = [(key, (-1) ** len(changes))]
     for factor, (_, level) in changes.items():
         corners += [(tuple((name, level if name == factor else value) for name, value in corner), -sign)
@@ -134,21 +135,9 @@ def _corners(key: Key, changes: Mapping[str, tuple[str, str]]) -> list[tuple[Key
     return corners
 
 
-def _tested(differences: Sequence[Floats], level: float, scale: float) -> tuple[float, float, float]:
-    """The mean of differences (seeds, users) and the ends of its interval; rounding, against the values, is 0."""
-    same = _same_seeds(differences)
-    found = crossed_test(sum(same[1:], same[0]) / len(same), level)
+def _tested(cells: Cells, matched: Sequence[list[tuple[Key, int]]], level: float) -> tuple[float, float, float]:
+    """The mean difference and the ends of its interval; what is rounding, against the values, is 0."""
+    parts = [(sign / len(matched), cells[key]) for corners in matched for key, sign in corners]
+    found, scale = contrast_test(parts, level), max(float(np.abs(values).max()) for _, values in parts)
     mean, low, high = (each if abs(each) > ROUNDING * scale else 0.0 for each in (found.mean, found.low, found.high))
     return mean, low, high
-
-
-def _scale(cells: Cells) -> float:
-    return max(float(np.abs(values).max()) for values in cells.values())
-
-
-def _same_seeds(values: Sequence[Floats]) -> list[Floats]:
-    """The same values over equally many seeds, by the rule of `seed_differences`: one run stands for every seed, and
-    of more seeds than the shortest list has, the others count in each user's mean alone.
-    """
-    rows = min((len(each) for each in values if len(each) > 1), default=1)
-    return [each if len(each) in (1, rows) else each[:rows] - each[:rows].mean(0) + each.mean(0) for each in values]

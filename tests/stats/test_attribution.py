@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchbase.errors import BenchbaseError
-from benchbase.stats import crossed_test, interactions, main_effects, seed_differences
+from benchbase.stats import contrast_test, interactions, main_effects
 
 USERS = np.random.default_rng(0).random((1, 80))
 LIFT = {"plain": 0.0, "boost": 0.3, "softmax": 0.0, "bpr": -0.2}
@@ -91,19 +91,20 @@ def test_the_reference_is_the_base_of_its_pairs_which_come_first():
 def test_the_interval_is_that_of_the_test_over_users_and_seeds_of_the_mean_over_pairs():
     table = noisy(1)
     modifier = main_effects(table, 0.9)[0]
-    expected = crossed_test((table[0][1] - table[2][1] + table[1][1] - table[3][1]) / 2, 0.9)
+    expected = contrast_test([(sign / 2, values) for sign, (_, values) in zip((1, 1, -1, -1), table, strict=True)], 0.9)
     assert (modifier.difference, modifier.low, modifier.high) == pytest.approx(
         (expected.mean, expected.low, expected.high)
     )
     (found,) = interactions(table, 0.9)
-    expected = crossed_test(table[3][1] - table[1][1] - table[2][1] + table[0][1], 0.9)
+    expected = contrast_test([(sign, values) for sign, (_, values) in zip((1, -1, -1, 1), table, strict=True)], 0.9)
     assert (found.difference, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
 
 
-def test_with_one_pair_it_is_the_comparison_of_two_entries():
+def test_with_one_pair_it_is_the_difference_of_two_entries():
     first, second = noisy(2, 5)[0], noisy(3, 3)[1]
-    (effect,) = main_effects([first, second])
-    expected = crossed_test(seed_differences(first[1], second[1]))
+    (effect,) = main_effects([first, second], references={"objective": "softmax"})
+    expected = contrast_test([(1, second[1]), (-1, first[1])])
+    assert expected.mean == pytest.approx(second[1].mean() - first[1].mean())
     assert (effect.difference, effect.low, effect.high) == pytest.approx((expected.mean, expected.low, expected.high))
 
 
