@@ -19,7 +19,8 @@ FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
               show_default=True, help="What to print.")
 @click.option("--json", "json_", is_flag=True, help="The same as --format json.")
 @click.option("--baseline", metavar="LABEL", help="Compare with this entry; the suite's baseline if left out.")
-@click.option("--write", is_flag=True, help="Write README.md, leaderboard.csv and leaderboard.json into DIR instead.")
+@click.option("--write", is_flag=True, help="Write README.md, leaderboard.csv and leaderboard.json into DIR instead. "
+              "Published figures are taken from a suite.yaml there, and kept with the records.")
 @click.option("--publish", metavar="DIR", type=click.Path(path_type=Path),
               help="Write records in the form that may be shown, and their pages, into another folder instead.")
 def report(folder: Path, format_: str, json_: bool, baseline: str | None, write: bool, publish: Path | None) -> None:

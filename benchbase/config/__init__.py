@@ -2,29 +2,34 @@
 
 from .canonical import SCHEMA, canonical_json
 from .forms import read_part, write_part
-from .labels import part_labels
-from .load import Source, load_suite, load_with_registry, registry_for
-from .models import ACTION_METRICS, Configuration, Protocol, Train
+from .labels import level_labels, part_labels
+from .load import Source, load_suite, load_with_registry, read_published, registry_for
+from .models import ACTION_METRICS, MODEL_KEYS, Configuration, Protocol, Train
 from .parts import Part
+from .published import Published
 from .select import Selector, parse_selector, selected
 from .suite import Suite, run_id
 
 __all__ = [
     "ACTION_METRICS",
+    "MODEL_KEYS",
     "SCHEMA",
     "Configuration",
     "Part",
     "Protocol",
+    "Published",
     "Selector",
     "Source",
     "Suite",
     "Train",
     "canonical_json",
+    "level_labels",
     "load_suite",
     "load_with_registry",
     "parse_selector",
     "part_labels",
     "read_part",
+    "read_published",
     "registry_for",
     "run_id",
     "selected",

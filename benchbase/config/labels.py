@@ -42,6 +42,31 @@ def _tail(value: Any, depth: int) -> Any:
     return "/".join([part for part in value.split("/") if part][-depth:])
 
 
+def level_labels(key: str, values: Sequence[Any]) -> list[str]:
+    """The shortest texts that tell apart these values of one key of configurations, given as plain data; the values as
+    they are where they are no parts.
+    """
+    views = [_plain_items(key, value) for value in values]
+    known = [view for view in views if view is not None]
+    if len(known) == len(views):
+        varying = _varying(sorted((item for view in known for item in view), key=canonical_json))
+        labels = [" + ".join(_relative(item, varying) for item in view) or "none" for view in known]
+        if len(set(labels)) == len(set(map(canonical_json, values))):
+            return labels
+    return [canonical_json(value) for value in values]
+
+
+def _plain_items(key: str, value: Any) -> list[Item] | None:
+    """The items of a part, of a list of parts or of a section without a name, or None for anything else."""
+    items = []
+    for each in value if isinstance(value, list) else [] if value is None else [value]:
+        if not isinstance(each, Mapping):
+            return None
+        naming = next((name for name in ("name", "kind") if name in each), "")
+        items.append((str(each.get(naming, key)), {name: item for name, item in each.items() if name != naming}))
+    return items
+
+
 def automatic_labels(configurations: Sequence[Configuration], taken: Collection[str]) -> list[str]:
     """One label each, unique and none of those taken, from the parts that differ among those of the same sort."""
     labels: list[str] = [""] * len(configurations)

@@ -1,6 +1,6 @@
 """Suites read: from a file, a text or a mapping to a `Suite`, or every mistake at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from .forms import read_part
 from .models import Labelled, Protocol, Train, split_config
 from .nodes import MAX_BYTES, Node, Problems, from_plain, join, read_yaml
 from .parts import Part, resolve_part, unread, unread_part
+from .published import Published, published_faults
 from .suite import Head, Suite, expand_all
 from .validate import switch_hint, validate
 
@@ -31,6 +32,7 @@ KEYS = (
     "entries",
     "guards",
     "baseline",
+    "published",
 )
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
 LISTS = {"modifiers": "modifier", "objectives": "objective"}
@@ -59,6 +61,21 @@ def registry_for(source: Source) -> Registry:
     """The registry for a suite: all installed plugins, or those it lists where BENCHBASE_AUTOLOAD=0."""
     node, problems, _, _ = _read(source)
     return _registry(node, problems)
+
+
+def read_published(
+    path: Path, labels: Collection[str], metrics: Collection[str], datasets: Sequence[str]
+) -> tuple[Published, ...]:
+    """The published figures of a suite file, without the plugins that the rest of it needs; ConfigError with every
+    mistake in them, such as entries, metrics and data sets that are none of those given.
+    """
+    node, problems, _, _ = _read(path)
+    figures = _published(node.child("published"), problems)
+    problems.check()
+    for steps, message in published_faults(figures, labels, metrics, datasets):
+        problems.add(*_place(node, steps), message)
+    problems.check()
+    return figures
 
 
 def _registry(node: Node, problems: Problems) -> Registry:
@@ -119,6 +136,7 @@ class _Reader:
             "datasets": self.datasets(node),
             "protocol": self.protocol(node.value.get("protocol")),
             "train": self.model(Train, node.value.get("train"), "train"),
+            "published": _published(node.value.get("published"), self.problems),
         }
         base, grid = self.choices(node.value.get("base"), "base"), self.grid(node.value.get("grid"))
         entries = self.entries(node.value.get("entries"))
@@ -263,6 +281,18 @@ class _Reader:
             self.problems.add(node.line, "entries", f"is {node.kind()}. Expected a list of configurations.")
             return ({"entries": unread(node)},)
         return tuple(self.choices(child, f"entries[{i}]") for i, child in enumerate(node.value))
+
+
+def _published(node: Node | None, problems: Problems) -> tuple[Published, ...]:
+    """The figures of a list; those with mistakes are noted and left out."""
+    if node is None:
+        return ()
+    if not isinstance(node.value, tuple):
+        problems.add(node.line, "published", f"is {node.kind()}. Expected a list of {{entry: ..., metric: ..., value: "
+                                             "..., source: ...}.")
+        return ()
+    figures = [validate(Published, child, f"published[{i}]", problems) for i, child in enumerate(node.value)]
+    return tuple(figure for figure in figures if figure)
 
 
 def _place(node: Node, steps: Steps) -> tuple[int | None, str]:

@@ -15,6 +15,7 @@ from .expand import Choices, Faults, expand
 from .labels import part_labels
 from .models import Configuration, Label, Protocol, Train, canonical_choice, distinct
 from .parts import Part
+from .published import Published, published_faults
 
 MAX_SEED = 2**32 - 1
 
@@ -43,13 +44,15 @@ class Suite(Head):
     base: dict[str, Any] = Field({}, description="choices that all configurations begin with")
     grid: dict[str, tuple[Any, ...]] = Field({}, description="values per key; every combination is a configuration")
     entries: tuple[dict[str, Any], ...] = Field((), description="further configurations: base plus these keys")
+    published: tuple[Published, ...] = Field((), description="figures from elsewhere to stand beside ours")
     source_text: str = Field("", exclude=True, repr=False, description="the text as it was written")
     folder: Path | None = Field(None, exclude=True, description="where relative paths are looked up first")
 
     def canonical(self) -> dict[str, Any]:
         """The suite as plain data with every default filled in; it loads to an equal suite."""
         head = {key: value for key in Head.model_fields if (value := canonical_choice(getattr(self, key))) is not None}
-        return head | {
+        figures = {"published": canonical_choice(self.published)} if self.published else {}
+        return head | figures | {
             "datasets": canonical_choice(self.datasets),
             "protocol": defaults(self.protocol),
             "train": defaults(self.train),
@@ -87,6 +90,9 @@ def expand_all(suite: Suite, registry: Registry, faults: Faults) -> list[Configu
     if suite.baseline is not None and suite.baseline not in labels and not faults.found:
         message = f"no configuration is called '{suite.baseline}'. {nearest(suite.baseline, labels, 'Labels')}"
         faults.add(("baseline",), message)
+    if not faults.found:
+        metrics, datasets = suite.protocol.metrics, suite.dataset_labels
+        faults.found += published_faults(suite.published, labels, metrics, datasets)
     return found
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..config import Published
 from . import words
+from .sheets import Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
 
 DIGITS = 6
@@ -22,6 +24,8 @@ def to_markdown(board: Leaderboard, intro: str = "") -> str:
         parts += [f"## {_escape(table.dataset)}", _lines(table.card, table.protocol), _main(table, board)]
         if any(row.versus for row in table.rows):
             parts += [f"Less {_escape(str(board.baseline))}, {board.metrics[0]}:", _tests(table)]
+        for sheet in (*sheets(table, board), *curve_sheet(table, board)):
+            parts += [f"{_escape(sheet.title)}:", _sheet(sheet)]
         parts.append(_list(words.doubts(table)))
     parts += ["## How to read it", _list(words.legend(board)), _list(board.notes)]
     parts.append("Made by `benchbase report` from the records beside it; do not edit.")
@@ -47,6 +51,8 @@ def to_json(board: Leaderboard) -> str:
 
 def plain(value: Any) -> Any:
     """A leaderboard or a part of it as JSON values: numbers rounded, those that are not finite null, sets sorted."""
+    if isinstance(value, Published):
+        return plain(value.model_dump())
     if hasattr(value, "__dataclass_fields__"):
         verdict = {"verdict": value.verdict} if hasattr(value, "verdict") else {}
         return {**{name: plain(getattr(value, name)) for name in value.__dataclass_fields__}, **verdict}
@@ -108,10 +114,14 @@ def _main(table: Table, board: Leaderboard) -> str:
 
 def _tests(table: Table) -> str:
     names = ["entry", "difference", "interval", "p", "p corrected", "effect", "detectable", "better/same/worse"]
-    lines = [[_escape(row.label), words.signed(v.difference), words.versus_ends(v), words.p_value(v.p),
+    lines = [[_escape(row.label), words.signed(v.difference), words.signed_ends(v), words.p_value(v.p),
               words.p_value(v.p_holm), words.effect(v.effect_size), words.number(v.detectable),
               f"{v.wins} / {v.ties} / {v.losses}"] for row in table.rows if (v := row.versus)]
     return _grid(names, lines, left=(0,))
+
+
+def _sheet(sheet: Sheet) -> str:
+    return _grid(sheet.names, [[_escape(cell) for cell in line] for line in sheet.lines], sheet.left)
 
 
 def _grid(names: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[int]) -> str:

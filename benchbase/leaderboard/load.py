@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..config import ACTION_METRICS, canonical_json
+from ..config import ACTION_METRICS, Published, canonical_json
 from ..errors import RecordError
 from ..runner.check import check_tables
 from ..runner.measures import user_values
@@ -70,7 +70,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Folder:
-    """Everything that a leaderboard is made of; `extra` are records that the plan does not name."""
+    """Everything that a leaderboard is made of; `extra` are records that the plan does not name, `published` the
+    figures from elsewhere that it holds.
+    """
 
     path: Path
     suite: str
@@ -80,6 +82,7 @@ class Folder:
     entries: tuple[Entry, ...]
     extra: tuple[str, ...] = ()
     damaged: Mapping[str, str] = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
     @property
     def datasets(self) -> list[str]:
@@ -121,6 +124,7 @@ def load_folder(folder: str | Path) -> Folder:
         tuple(_entries(runs)),
         tuple(sorted(records.keys() - {run.run_id for run in runs})),
         damaged,
+        tuple(map(Published.model_validate, plan.get("published", ()))) if plan else (),
     )
 
 

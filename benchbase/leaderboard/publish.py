@@ -1,14 +1,18 @@
 """A leaderboard to show: records in their publishable form, the pages made of them, and nothing written by hand."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ..config import canonical_json
+from ..config import Published, canonical_json, read_published
 from ..errors import RecordError
 from ..runner.plan import FILE, read_plan
 from ..runner.publish import publish, shown_reason
 from ..runner.records import records_folder, write_file
+from ..specs import defaults
 from .files import to_csv, to_json, to_markdown
-from .load import load_folder
+from .load import Folder, load_folder
 from .table import Leaderboard, make_leaderboard
 
 SUITE = "suite.yaml"
@@ -17,8 +21,8 @@ SUITE = "suite.yaml"
 def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
     """Write the records of a folder below `target`/records, and the leaderboard made of them beside that.
 
-    Only what the plan names is published, and records of an earlier time do not stay. The comment that opens
-    `target`/suite.yaml opens the page.
+    Only what the plan names is published, and records of an earlier time do not stay. Of `target`/suite.yaml, where
+    there is one, the opening comment opens the page, and its published figures take the place of those in the plan.
     """
     source, place = load_folder(folder), Path(target)
     if records_folder(source.path).resolve() == (place / "records").resolve():
@@ -26,24 +30,55 @@ def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
                           "write its pages anew.")
     if not source.records:
         raise RecordError(f"{folder}: no run is finished. Expected some to publish. Run the suite first.")
+    figures = _renewed(source, place).published
     publish(source.records, place / "records")
     if plan := read_plan(records_folder(source.path)):
         cells = [{**cell, "reason": shown_reason(cell["reason"])} for cell in plan["cells"]]
-        write_file(place / "records" / FILE, (canonical_json({**plan, "cells": cells}) + "\n").encode())
+        _write_plan(place / "records", _with_figures({**plan, "cells": cells}, figures))
     else:
         (place / "records" / FILE).unlink(missing_ok=True)
     return write_pages(place)
 
 
 def write_pages(folder: str | Path) -> Leaderboard:
-    """Write README.md, leaderboard.csv and leaderboard.json of a folder of records into it."""
+    """Write README.md, leaderboard.csv and leaderboard.json of a folder of records into it.
+
+    Published figures of a suite.yaml in it are put into the plan among the records first: from there, and from nowhere
+    else, they come into a leaderboard. Errors: ConfigError for figures with mistakes; RecordError where no plan can
+    hold them, and those of `make_leaderboard`.
+    """
     place = Path(folder)
-    board = make_leaderboard(place)
+    source = load_folder(place)
+    renewed = _renewed(source, place)
+    if renewed.published != source.published:
+        records = records_folder(place)
+        plan = read_plan(records)
+        if plan is None:
+            raise RecordError(f"{place}: no {FILE} among its records, and so no place for the published figures of "
+                              f"{SUITE}. Expected the plan of that suite. `benchbase run` writes it.")
+        _write_plan(records, _with_figures(plan, renewed.published))
+    board = make_leaderboard(renewed)
     pages = {"README.md": to_markdown(board, opening(place / SUITE)), "leaderboard.csv": to_csv(board),
              "leaderboard.json": to_json(board)}
     for name, text in pages.items():
         write_file(place / name, text.encode())
     return board
+
+
+def _renewed(source: Folder, place: Path) -> Folder:
+    """The folder with the published figures of the suite at a place, if there is one, in place of its own."""
+    if not (place / SUITE).is_file():
+        return source
+    return replace(source, published=read_published(place / SUITE, source.labels, source.metrics, source.datasets))
+
+
+def _with_figures(plan: Mapping[str, Any], figures: Sequence[Published]) -> dict[str, Any]:
+    kept = {name: value for name, value in plan.items() if name != "published"}
+    return kept | ({"published": [defaults(each) for each in figures]} if figures else {})
+
+
+def _write_plan(records: Path, plan: Mapping[str, Any]) -> None:
+    write_file(records / FILE, (canonical_json(plan) + "\n").encode())
 
 
 def opening(suite: Path) -> str:

@@ -21,6 +21,9 @@ from ..stats import (
 from ..stats.bootstrap import percentiles, resampled_means
 from ..stats.nested import same_users, stack
 from . import notes
+from .attribution import Attribution, attribute
+from .curves import Curve, curves_of
+from .figures import Figure, figures_of
 from .load import Entry, Folder, load_folder, ranking_metrics
 
 ALPHA = 0.05
@@ -75,7 +78,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All entries on one data set, the best first, then those without a result."""
+    """All entries on one data set, the best first, then those without a result; which part earned the gains, where
+    several share a part, published figures, and learning curves.
+    """
 
     dataset: str
     users: int
@@ -83,6 +88,9 @@ class Table:
     protocol: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    attribution: Attribution | None = None
+    figures: tuple[Figure, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,12 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     missing = [_missing(entry) for entry in entries if not entry.good]
     ordered = sorted(rows, key=lambda row: (-row.metrics[metrics[0]].point, row.label))
     records = [record for entry in good for record in entry.good]
-    return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing),
-                 tuple(notes.of_table(folder, dataset, entries, baseline)))
+    earned = attribute(good, values[metrics[0]], baseline, LEVEL, RESAMPLES) if users else None
+    late = {entry.label for entry in good if notes.under_trained(entry)}
+    figures = figures_of(folder, dataset, {row.label: row.metrics for row in rows}, late)
+    found = (*notes.of_table(folder, dataset, entries, baseline), *(earned.notes if earned else ()))
+    return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing), found, earned,
+                 tuple(figures), tuple(curves_of(good, metrics[0])) if users else ())
 
 
 def _values(entries: Sequence[Entry], metric: str) -> dict[str, NDArray[np.float64]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from . import words
 from .columns import Column, grid
+from .sheets import Sheet, sheets
 from .table import Leaderboard, Row
 from .table import Table as Board
 
@@ -39,6 +40,8 @@ def show(board: Leaderboard, stream: TextIO | None = None, width: int | None = N
         console.print(_main(table, board, console.width))
         if any(row.versus for row in table.rows):
             console.print(_tests(table, board, console.width))
+        for sheet in sheets(table, board):
+            console.print(_sheet(sheet, console.width))
         for note in words.doubts(table):
             console.print(Text(f"· {note}"))
     console.print()
@@ -96,9 +99,17 @@ def _tests(table: Board, board: Leaderboard, room: int) -> "Table":
 
     names = ("entry", "difference", "interval", "p", "p corrected", "effect", "detectable", "better/same/worse")
     spare = {"detectable": 3, "better/same/worse": 2, "effect": 1}
-    lines = [(row.label, words.signed(v.difference), words.versus_ends(v), words.p_value(v.p),
+    lines = [(row.label, words.signed(v.difference), words.signed_ends(v), words.p_value(v.p),
               words.p_value(v.p_holm), words.effect(v.effect_size), words.number(v.detectable),
               f"{v.wins} / {v.ties} / {v.losses}") for row in table.rows if (v := row.versus)]
     columns = [Column(name, [Text(line[place]) for line in lines], name == "entry", spare.get(name, 0))
                for place, name in enumerate(names)]
     return grid(columns, room, f"less {board.baseline}, {board.metrics[0]}")
+
+
+def _sheet(sheet: Sheet, room: int) -> "Table":
+    from rich.text import Text
+
+    columns = [Column(name, [Text(line[place]) for line in sheet.lines], place in sheet.left)
+               for place, name in enumerate(sheet.names)]
+    return grid(columns, room, sheet.title)

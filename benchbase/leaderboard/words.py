@@ -1,10 +1,20 @@
 """Numbers and phrases as a leaderboard writes them, the same in every form."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ..stats import Interval
-from .table import ALPHA, LEVEL, Leaderboard, Row, Table, Versus
+from .table import ALPHA, LEVEL, Leaderboard, Row, Table
+
+
+class Ends(Protocol):
+    """Anything with an interval."""
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
 def number(value: float) -> str:
@@ -21,8 +31,16 @@ def ends(interval: Interval) -> str:
     return f"{number(interval.low)}–{number(interval.high)}"
 
 
-def versus_ends(versus: Versus) -> str:
-    return f"{signed(versus.low)} to {signed(versus.high)}"
+def signed_ends(interval: Ends) -> str:
+    return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def band(ends: tuple[float, float] | None) -> str:
+    return f"{number(ends[0])}–{number(ends[1])}" if ends else ""
 
 
 def rank(interval: Interval | None) -> str:
@@ -100,6 +118,17 @@ def legend(board: Leaderboard) -> list[str]:
             "Cohen's d_z over users. Detectable: the smallest true difference that the test would find four times in "
             "five."
         )
+    if any(table.attribution for table in board.tables):
+        lines.append(
+            "Which part earned it: the mean over all pairs of entries that differ in this factor alone, with intervals "
+            "over users and seeds as above, each entry telling of its own seeds, not corrected for their number. "
+            "Together: how much more two changes gain than the sum of what each gains alone. Shares: an analysis of "
+            "variance of the entries' means over a complete grid, less what users and seeds drawn anew add to the "
+            "squares. Recommenders take no part."
+        )
+    if any(table.figures for table in board.tables):
+        lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "
+                     "above it. Figures over sampled candidates are another metric: shown, not compared.")
     return lines
 
 

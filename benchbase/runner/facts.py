@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..config import Published
+
 DEPTH = 40
 """Mappings and lists inside each other, at most: who reads them goes down as deep."""
 
@@ -164,11 +166,12 @@ class PlanForm(Form):
     guards: bool
     hashes: dict[str, str] = {}
     cells: list[CellForm]
+    published: list[Published] = []
 
 
 TYPES = {"int_type": "a whole number", "float_type": "a number", "string_type": "text", "bool_type": "true or false",
          "dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list",
-         "string_pattern_mismatch": "a name or a hash of the usual form"}
+         "extra_forbidden": "no such key", "string_pattern_mismatch": "a name, a hash or an address of the usual form"}
 """What was expected, in the words of other messages."""
 
 
@@ -217,6 +220,8 @@ def _told(error: ValidationError, inside: str) -> str:
     where = ".".join(map(str, ([inside] if inside else []) + [step for step in first["loc"] if step != "[key]"]))
     if first["type"] == "missing":
         return f"{where} is missing. Expected the facts of a run."
+    if first["type"] == "value_error":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     expected = TYPES.get(first["type"]) or first["msg"].removeprefix("Input should be ")
     return f"{where} is {first['input']!r:.40}. Expected {expected}."
 

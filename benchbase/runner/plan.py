@@ -11,7 +11,7 @@ from ..config import Configuration, Part, Suite, canonical_json, parse_selector,
 from ..data import prepare
 from ..errors import BenchbaseError, ConfigError, DataError, PluginError, RecordError, Refusal
 from ..registry import Registry
-from ..specs import DataContext, RecommenderSpec
+from ..specs import DataContext, RecommenderSpec, defaults
 from .facts import plan_problem, read_json
 from .records import SCHEMA, records_folder, write_file
 
@@ -69,13 +69,16 @@ class Plan:
         return [cell for cell in self.cells if cell.selected]
 
     def plain(self) -> dict[str, Any]:
-        """What the plan says to those that see records only: the suite's name, order, baseline, and every cell."""
+        """What the plan says to those that see records only: the suite's name, order, baseline, published figures, and
+        every cell.
+        """
         labels = list(dict.fromkeys(cell.label for cell in self.cells))
         suite = self.suite
+        figures = {"published": [defaults(figure) for figure in suite.published]} if suite.published else {}
         return {"schema": SCHEMA, "suite": suite.suite, "baseline": suite.baseline or labels[0], "entries": labels,
                 "datasets": suite.dataset_labels, "metrics": list(suite.protocol.metrics), "seeds": list(suite.seeds),
                 "guards": suite.guards, "hashes": {label: data.hash for label, data in self.data.items()},
-                "cells": [cell.plain() for cell in self.cells]}
+                "cells": [cell.plain() for cell in self.cells], **figures}
 
 
 def make_plan(suite: Suite, registry: Registry, only: Iterable[str] = ()) -> Plan:

@@ -1,13 +1,14 @@
-"""Which differences are real: paired tests over users, corrections, intervals, ranks, chance, main effects.
+"""Which differences are real: paired tests over users, corrections, intervals, ranks, chance, attribution.
 
 Users are paired; seeds are averaged within them, or taken as a sample too (`crossed_test`). scipy is imported where a
 function needs it.
 """
 
-from .attribution import Effect, main_effects
+from .attribution import Effect, Interaction, interactions, main_effects
 from .chance import ChanceInterval, exact_interval
 from .correction import holm
-from .crossed import Crossed, crossed_test, seed_differences
+from .crossed import Crossed, contrast_test, crossed_test, seed_differences
+from .decomposition import Source, Spread, spread
 from .intervals import Interval, mean_interval, rank_intervals
 from .many import Friedman, critical_difference, friedman, nemenyi
 from .nested import stack, user_differences
@@ -29,15 +30,20 @@ __all__ = [
     "Crossed",
     "Effect",
     "Friedman",
+    "Interaction",
     "Interval",
+    "Source",
+    "Spread",
     "bootstrap_interval",
     "compare",
+    "contrast_test",
     "critical_difference",
     "crossed_test",
     "effect_size",
     "exact_interval",
     "friedman",
     "holm",
+    "interactions",
     "main_effects",
     "mean_interval",
     "minimal_detectable_difference",
@@ -46,6 +52,7 @@ __all__ = [
     "rank_intervals",
     "seed_differences",
     "sign_flip",
+    "spread",
     "stack",
     "t_interval",
     "user_differences",

@@ -1,6 +1,7 @@
 """The mean difference of two systems where both users and seeds are drawn: a test, and the interval that it inverts."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,43 @@ def crossed_test(differences: ArrayLike, level: float = 0.95) -> Crossed:
     Source: Cornfield & Tukey 1956, Average values of mean squares in factorials; Satterthwaite 1946, An approximate
     distribution of estimates of variance components.
     """
+    d = _checked(differences)
+    return _tested(float(d.mean()), *_variance(d), level)
+
+
+def contrast_test(parts: Sequence[tuple[float, ArrayLike]], level: float = 0.95) -> Crossed:
+    """Whether a weighted sum of the means of systems is 0; parts: a weight, and values (seeds, users), of each.
+
+    As `crossed_test`, but each system, whose seeds are independent of all others', tells of its own seeds' luck: the
+    more systems, the more is known of it with few seeds. Where seeds differ a lot and each system has few, it errs in
+    fewer tests than it may. Users are the same in all; seeds need not be equally many, and one run stands for every
+    seed.
+    """
+    checked = [(weight, _checked(values)) for weight, values in parts]
+    if len({values.shape[1] for _, values in checked}) != 1:
+        raise BenchbaseError(f"stats.contrast_test: values of shapes {[values.shape for _, values in checked]}. "
+                             "Expected (seeds, users) over the same users, of one system or more.")
+    by_user = np.sum([weight * values.mean(0) for weight, values in checked], axis=0)
+    users = by_user.size
+    of_users = float(by_user.var(ddof=1)) / users
+    squares = [(weight**2 / values.size, len(values) - 1, *_mean_squares(values)) for weight, values in checked
+               if len(values) > 1]
+    of_seeds = sum(factor * (seeds - error) for factor, _, seeds, error in squares)
+    spread = of_users**2 / (users - 1) + sum(
+        factor**2 * (seeds**2 + error**2 / (users - 1)) / df for factor, df, seeds, error in squares
+    )
+    rounding = max(_rounding(weight * values) for weight, values in checked)
+    if of_seeds <= rounding:
+        return _tested(float(by_user.mean()), of_users if of_users * users > rounding else 0.0, users - 1, level)
+    variance = of_users + of_seeds
+    return _tested(float(by_user.mean()), variance, max(math.floor(variance**2 / spread), 1), level)
+
+
+def _tested(mean: float, variance: float, df: float, level: float) -> Crossed:
+    """The test of a mean of that variance, which is known with so many degrees of freedom."""
     from scipy import stats
 
-    d = _checked(differences)
     check_level(level)
-    mean, (variance, df) = float(d.mean()), _variance(d)
     se = math.sqrt(variance)
     half = float(stats.t.ppf((1 + level) / 2, df)) * se
     p = max(2 * float(stats.t.sf(abs(mean) / se, df)), TINY) if se else TINY if mean else 1.0
@@ -70,17 +103,24 @@ def seed_differences(first: Floats, second: Floats) -> Floats:
 def _variance(d: Floats) -> tuple[float, float]:
     """The variance of the mean, and its degrees of freedom."""
     seeds, users = d.shape
-    by_user, by_seed, n = d.mean(0), d.mean(1), d.size
-    of_users = seeds * float(by_user.var(ddof=1))
+    n = d.size
+    of_users = seeds * float(d.mean(0).var(ddof=1))
     if seeds > 1:
-        rest = d - by_user - by_seed[:, None] + d.mean()
-        of_seeds, error = users * float(by_seed.var(ddof=1)), float((rest**2).sum()) / ((seeds - 1) * (users - 1))
+        of_seeds, error = _mean_squares(d)
         if of_seeds - error > _rounding(d) * n:
             total = of_users + of_seeds - error
             spread = of_users**2 / (users - 1) + of_seeds**2 / (seeds - 1) + error**2 / ((seeds - 1) * (users - 1))
             return total / n, max(math.floor(total**2 / spread), 1)
     variance = of_users / n
     return (variance if variance * users > _rounding(d) else 0.0), users - 1
+
+
+def _mean_squares(d: Floats) -> tuple[float, float]:
+    """Those of seeds, and of what neither seeds nor users explain; d: (seeds, users), of two seeds or more."""
+    seeds, users = d.shape
+    by_user, by_seed = d.mean(0), d.mean(1)
+    rest = d - by_user - by_seed[:, None] + d.mean()
+    return users * float(by_seed.var(ddof=1)), float((rest**2).sum()) / ((seeds - 1) * (users - 1))
 
 
 def _rounding(d: Floats) -> float:

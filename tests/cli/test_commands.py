@@ -156,6 +156,24 @@ def test_report_writes_and_publishes(call: Call, done: Path, tmp_path: Path) -> 
     assert "--baseline goes with printing only" in mistake(call("report", done, "--write", "--baseline", "tiny_causal"))
 
 
+def test_published_figures_are_shown_and_renewed(call: Call, write: Any, done: Path, tmp_path: Path) -> None:
+    figure = {"entry": "tiny_causal", "metric": "ndcg@5", "value": 0.1, "source": "a paper"}
+    result = call("run", write(published=[figure]), "--out", done)
+    assert "0 runs to do; 4 finished before" in result.stderr
+    assert "Published figures" in good(result) and "a paper" in good(call("report", done))
+    shown = tmp_path / "shown"
+    good(call("report", done, "--publish", shown))
+    assert "| a paper |" in (shown / "README.md").read_text()
+    (shown / "suite.yaml").write_text(f"suite: tiny\npublished: {json.dumps([{**figure, 'source': 'another'}])}\n")
+    assert "a paper" in good(call("report", shown))
+    good(call("report", shown, "--write"))
+    assert "another" in good(call("report", shown)) and "| another |" in (shown / "README.md").read_text()
+    (shown / "suite.yaml").write_text(f"suite: tiny\npublished: {json.dumps([{**figure, 'entry': 'tiny_casual'}])}\n")
+    assert f"{shown}/suite.yaml:2: published[0].entry: no configuration is called 'tiny_casual'. Did you mean " in (
+        mistake(call("report", shown, "--write"))
+    )
+
+
 def test_report_tells_of_other_code_on_stderr_only(call: Call, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchbase.runner import provenance
 

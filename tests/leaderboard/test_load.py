@@ -17,7 +17,9 @@ FIRST = "000000000001"
 
 @pytest.fixture
 def folder(make: Any, above: Any) -> Path:
-    made: Path = make({("d", "a"): {1: above(0.3, 1)}, ("d", "b"): {1: above(0.4, 2)}})
+    figure = {"entry": "a", "metric": "recall@1", "value": 0.3, "band": [0.2, 0.4], "source": "s", "url": "http://a.b"}
+    runs = {("d", "a"): {1: above(0.3, 1)}, ("d", "b"): {1: above(0.4, 2)}}
+    made: Path = make(runs, published=[figure])
     return made
 
 

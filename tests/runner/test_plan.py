@@ -190,6 +190,19 @@ def test_the_plan_is_kept(suite: dict[str, Any], registry: Registry, tmp_path: P
     assert plan_suite({**suite, "baseline": "tiny_bidirectional"}, registry).plain()["baseline"] == "tiny_bidirectional"
 
 
+def test_published_figures_stand_in_the_plan_and_change_no_run(
+    suite: dict[str, Any], registry: Registry, tmp_path: Path
+) -> None:
+    figure = {"entry": "tiny_causal", "metric": suite["protocol"]["metrics"][0], "value": 0.1, "source": "a paper"}
+    bare, plan = plan_suite(suite, registry), plan_suite({**suite, "published": [figure]}, registry)
+    assert [cell.run_id for cell in plan.cells] == [cell.run_id for cell in bare.cells]
+    write_plan(plan, tmp_path)
+    (kept,) = plan_of(tmp_path)["published"]
+    assert {name: value for name, value in kept.items() if name in figure} == figure
+    write_plan(bare, tmp_path)
+    assert "published" not in plan_of(tmp_path)
+
+
 def test_a_folder_belongs_to_one_suite(suite: dict[str, Any], registry: Registry, tmp_path: Path) -> None:
     write_plan(plan_suite(suite, registry), tmp_path)
     with pytest.raises(RecordError, match=r"holds runs of the suite 'tiny', not of 'other'. Expected a folder of"):

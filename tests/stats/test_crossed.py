@@ -105,6 +105,50 @@ def test_with_unequal_seeds_the_mean_is_that_over_all_runs():
     )
 
 
+def test_a_contrast_of_one_system_is_the_test_of_its_mean():
+    rng = np.random.default_rng(8)
+    for seeds, ratio in ((1, 0), (3, 0), (3, 5), (5, 1)):
+        d = draw(rng, seeds, ratio, 1)
+        one, other = stats.contrast_test([(1, d)], 0.9), stats.crossed_test(d, 0.9)
+        assert (one.mean, one.se, one.df, one.p, one.low, one.high, one.detectable) == pytest.approx(
+            (other.mean, other.se, other.df, other.p, other.low, other.high, other.detectable)
+        )
+
+
+def test_a_contrast_of_single_runs_is_the_paired_t_test():
+    rng = np.random.default_rng(9)
+    first, second, third = (draw(rng, 1, 0) for _ in range(3))
+    found = stats.contrast_test([(1, first), (-2, second), (1, third)])
+    assert found.p == pytest.approx(stats.paired_t((first - 2 * second + third)[0]), rel=1e-12)
+    assert stats.contrast_test([(1, first), (-1, first)]).p == 1
+
+
+def test_every_system_of_a_contrast_counts_all_its_seeds():
+    rng = np.random.default_rng(10)
+    parts = [(1, draw(rng, 5, 1)), (-1, draw(rng, 3, 1)), (0.5, draw(rng, 1, 0))]
+    found = stats.contrast_test(parts)
+    assert found.mean == pytest.approx(sum(weight * values.mean() for weight, values in parts))
+    turned = stats.contrast_test([(weight, values[::-1]) for weight, values in parts[::-1]])
+    assert (turned.low, turned.high, turned.df) == pytest.approx((found.low, found.high, found.df))
+
+
+@pytest.mark.parametrize("ratio", [0, 1, 5])
+def test_a_contrast_rarely_differs_from_none_and_knows_more_of_seeds_than_their_pairing(ratio):
+    """A difference of differences of four systems with three seeds each."""
+    rng, wrong, widths = np.random.default_rng(11), [], []
+    for _ in range(1000):
+        parts = [(sign, draw(rng, 3, ratio)) for sign in (1, -1, -1, 1)]
+        found = stats.contrast_test(parts)
+        paired = stats.crossed_test(sum(sign * values for sign, values in parts))
+        wrong.append(found.p <= 0.05)
+        widths.append([found.high - found.low, paired.high - paired.low])
+    assert np.mean(wrong) <= 0.065
+    if ratio == 5:  # so few seeds each make Satterthwaite's degrees of freedom careful
+        assert np.mean(wrong) >= 0.02
+        mean = np.mean(widths, axis=0)
+        assert mean[0] < 0.75 * mean[1]
+
+
 def test_refusals():
     with pytest.raises(BenchbaseError, match=r"shape \(3, 1\). Expected \(seeds, users\), of two users or more."):
         stats.crossed_test(np.ones((3, 1)))
@@ -112,3 +156,7 @@ def test_refusals():
         stats.crossed_test([[0, np.nan]])
     with pytest.raises(BenchbaseError, match=r"a level of 2. Expected a share between 0 and 1"):
         stats.crossed_test(np.ones((2, 2)), 2)
+    with pytest.raises(BenchbaseError, match=r"stats.contrast_test: values of shapes \[\(1, 2\), \(1, 3\)\]. Expected"):
+        stats.contrast_test([(1, np.ones((1, 2))), (-1, np.ones((1, 3)))])
+    with pytest.raises(BenchbaseError, match=r"stats.contrast_test: values of shapes \[\]. Expected \(seeds, users\)"):
+        stats.contrast_test([])

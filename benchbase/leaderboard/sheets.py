@@ -1,0 +1,89 @@
+"""What stands below the main table of a data set, as plain cells that every form of a leaderboard writes alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..stats import Source
+from . import words
+from .attribution import Attribution
+from .curves import Curve
+from .figures import Figure
+from .table import Leaderboard, Table
+
+Lines = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A title, the names of its columns, and its lines; `left`: the columns that hold names."""
+
+    title: str
+    names: tuple[str, ...]
+    lines: Lines
+    left: tuple[int, ...] = (0,)
+
+
+def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
+    """The sheets of a table that have a line."""
+    metric = board.metrics[0] if board.metrics else ""
+    if table.attribution:
+        yield from _attribution(table.attribution, metric)
+    if table.figures:
+        yield _figures(table.figures)
+
+
+def curve_sheet(table: Table, board: Leaderboard) -> Iterator[Sheet]:
+    """The learning curves of a table, if it has some."""
+    if table.curves:
+        yield _curves(table.curves, board.metrics[0])
+
+
+def _attribution(found: Attribution, metric: str) -> Iterator[Sheet]:
+    """The gains over the references, what two of them gain together, and what they have of the spread."""
+    effects = tuple(
+        (each.factor, each.level, each.base, words.signed(each.difference), words.signed_ends(each), str(each.pairs))
+        for each in found.effects if each.base == found.levels[each.factor][0]
+    )
+    yield Sheet(f"Which part earned it, {metric}: gains, all else equal",
+                ("factor", "level", "instead of", "gain", "interval", "pairs"), effects, (0, 1, 2))
+    together = tuple(
+        (" × ".join(each.levels), " × ".join(each.bases), words.signed(each.difference), words.signed_ends(each),
+         str(each.fours)) for each in found.interactions
+    )
+    if together:
+        yield Sheet(f"Gained together beyond the sum of both gains, {metric}",
+                    ("levels", "instead of", "gain", "interval", "sets of four"), together, (0, 1))
+    if spread := found.spread:
+        sources = tuple((_source(each), words.share(each.share), f"{words.share(each.low)}–{words.share(each.high)}",
+                         f"{each.sum_sq:.2e}", str(each.df)) for each in spread.sources)
+        grid = " × ".join(str(len(levels)) for levels in spread.levels.values() if len(levels) > 1)
+        yield Sheet(f"Which factor earned the spread of the {grid} means, {metric}: shares of what luck does not "
+                    f"explain (luck: {words.share(spread.luck)} of all squares)",
+                    ("factor", "share", "interval", "sum of squares", "df"), sources)
+
+
+def _source(source: Source) -> str:
+    return " × ".join(source.factors) or "all others together"
+
+
+def _figures(figures: Sequence[Figure]) -> Sheet:
+    lines = []
+    for figure in figures:
+        each, ours = figure.published, figure.ours
+        flags = [figure.badge] + ["under-trained"] * figure.under_trained
+        protocol = [each.protocol] * bool(each.protocol) + ["sampled candidates"] * (each.ranking == "sampled")
+        lines.append((
+            each.entry, each.metric, f"{words.number(ours.point)} ({words.ends(ours)})" if ours else "",
+            "" if each.value is None else words.number(each.value), words.band(each.band), ", ".join(flags),
+            " ".join(filter(None, (each.source, each.url))), "; ".join(protocol),
+        ))
+    return Sheet("Published figures", ("entry", "metric", "ours", "published", "band", "ours is", "source", "protocol"),
+                 tuple(lines), (0, 1, 5, 6, 7))
+
+
+def _curves(curves: Sequence[Curve], metric: str) -> Sheet:
+    epochs = sorted({epoch for curve in curves for epoch in curve.values})
+    lines = tuple((curve.label, *(words.number(curve.values[epoch]) if epoch in curve.values else ""
+                                  for epoch in epochs), words.number(curve.best)) for curve in curves)
+    title = f"Learning curves: {metric} on the valid part after so many epochs, means over seeds that all got there"
+    return Sheet(f"{title}, and of each one's best", ("entry", *map(str, epochs), "best"), lines)
