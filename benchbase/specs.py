@@ -24,6 +24,10 @@ LAYOUTS = frozenset({"items", "stacked", "interleaved"})
 TASKS = frozenset({"next_item", "action"})
 ATTENTION = frozenset({"softmax", "pointwise", "none"})
 TRAINING = frozenset({"next", "masked"})
+LAWS = ("uniform", "popularity", "in_batch", "mixed")
+"""Laws that negatives are drawn from (see `Negatives`)."""
+
+SCOPES = ("position", "sequence", "batch")
 RESERVED = frozenset({"name", "weight"})
 """Keys of a part in a suite that are not parameters of the part."""
 
@@ -74,21 +78,29 @@ class Source:
 class Negatives:
     """Negative items that an objective asks the core to draw.
 
-    `scope`: one draw per predicted position, per sequence, or per batch; `keep_positive` leaves
-    accidental positives in (otherwise they are redrawn or masked).
+    `law`: `uniform`; `popularity`, the share of the train part's events; `mixed`, popularity for a share `mix` of
+    the draws and uniform for the rest; `in_batch`, up to `count` targets of the step, each taken once. `scope`: one
+    draw per predicted position, per sequence, or per batch. `keep_positive` leaves accidental positives in
+    (otherwise they are redrawn per position, and masked by the objective where a draw is shared).
     """
 
     count: int
-    law: Literal["uniform", "popularity"] = "uniform"
+    law: Literal["uniform", "popularity", "in_batch", "mixed"] = "uniform"
     scope: Literal["position", "sequence", "batch"] = "position"
     keep_positive: bool = False
+    mix: float = 0.5
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise PluginError(f"Negatives: count is {self.count!r}. Expected a whole number of at least 1.")
-        for what, known in (("law", ("uniform", "popularity")), ("scope", ("position", "sequence", "batch"))):
+        for what, known in (("law", LAWS), ("scope", SCOPES)):
             if (given := getattr(self, what)) not in known:
                 raise PluginError(f"Negatives: {what} {given!r} unknown. Expected one of {', '.join(known)}.")
+        if self.law == "in_batch" and self.scope != "batch":
+            raise PluginError(f"Negatives: law 'in_batch' with scope {self.scope!r}. Expected scope 'batch', since "
+                              "all of a step share its targets.")
+        if isinstance(self.mix, bool) or not isinstance(self.mix, (int, float)) or not 0 <= self.mix <= 1:
+            raise PluginError(f"Negatives: mix is {self.mix!r}. Expected a share from 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)

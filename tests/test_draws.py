@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchbase.data.draws import (
+    MixedLaw,
     PopularityLaw,
     UniformLaw,
     derive_seed,
     draw_items,
     hidden_events,
+    make_law,
     mix,
     negatives_key,
     shuffled,
@@ -85,7 +87,29 @@ def test_the_popularity_law_is_proportional_to_counts_and_never_draws_the_unseen
     assert np.allclose(np.exp(PopularityLaw(counts).log_p), counts / counts.sum())
 
 
-@pytest.mark.parametrize("law", [UniformLaw(5), PopularityLaw(np.array([0, 1, 0, 3, 10_000, 2]))])
+SKEWED = np.array([0, 1, 0, 3, 10_000, 2])
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.3, 1.0])
+def test_the_mixed_law_is_popularity_for_its_share_and_uniform_for_the_rest(mix):
+    law = MixedLaw(SKEWED, mix)
+    odds = mix * SKEWED[1:] / SKEWED.sum() + (1 - mix) / 5
+    drawn = counts_of(draw_items(law, keys(MANY // 4), 4), 5)
+    possible = odds > 0
+    assert drawn[~possible].sum() == 0
+    assert chisquare(drawn[possible], odds[possible] * MANY).pvalue > LEAST_P
+    assert np.allclose(np.exp(law.log_p[1:]), odds) and np.exp(law.log_p[0]) == 0
+
+
+@pytest.mark.parametrize(("mix", "law"), [(0.0, UniformLaw(5)), (1.0, PopularityLaw(SKEWED))])
+def test_a_mixture_of_one_law_is_that_law(mix, law):
+    for avoid in (None, np.arange(900) % 5 + 1):
+        mixed = draw_items(MixedLaw(SKEWED, mix), keys(900), 3, avoid)
+        assert np.array_equal(mixed, draw_items(law, keys(900), 3, avoid))
+    assert np.allclose(MixedLaw(SKEWED, mix).log_p[1:], law.log_p[1:])
+
+
+@pytest.mark.parametrize("law", [UniformLaw(5), PopularityLaw(SKEWED), MixedLaw(SKEWED, 0.4)])
 @pytest.mark.parametrize("avoid", [1, 3, 4, 5])
 def test_an_avoided_item_is_never_drawn_and_the_others_keep_their_odds(law, avoid):
     """The popular item has all but six of ten thousand draws: rejection would hardly ever leave it."""
@@ -103,16 +127,21 @@ def test_an_avoided_item_is_never_drawn_and_the_others_keep_their_odds(law, avoi
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6).filter(any), st.data())
 def test_whatever_the_counts_only_possible_items_come(counts, data):
     law = PopularityLaw(np.array([0, *counts]))
+    mixed = MixedLaw(law.counts, data.draw(st.sampled_from([0.0, 0.5, 1 - 2.0**-53])))
     avoid = data.draw(st.integers(1, len(counts)))
     u = np.concatenate([uniform(keys(64)), [0.0, 1 - 2.0**-53]])[:, None]
     items = law.pick(u, np.full((len(u), 1), avoid))
     possible = {i for i, c in enumerate(counts, 1) if c} - {avoid}
     assert set(items.ravel()) <= (possible or {avoid})
+    every = set(range(1, len(counts) + 1)) - {avoid}
+    assert set(mixed.pick(u, np.full((len(u), 1), avoid)).ravel()) <= (every or {avoid})
 
 
 def test_a_law_with_one_item_gives_it_even_if_it_is_to_be_avoided():
     assert (draw_items(UniformLaw(1), keys(9), 2, np.ones(9, np.int64)) == 1).all()
     assert (draw_items(PopularityLaw(np.array([0, 0, 7])), keys(9), 2, np.full(9, 2)) == 2).all()
+    assert (draw_items(MixedLaw(np.array([0, 7]), 0.5), keys(9), 2, np.ones(9, np.int64)) == 1).all()
+    assert (draw_items(MixedLaw(np.array([0, 0, 7]), 1.0), keys(9), 2, np.full(9, 2)) == 2).all()
 
 
 def test_draws_do_not_depend_on_what_is_drawn_beside_them():
@@ -157,5 +186,22 @@ def test_hidden_events_do_not_depend_on_padding_or_company():
 def test_requests_that_ask_alike_are_given_alike():
     assert negatives_key(1, Negatives(count=2)) == negatives_key(1, Negatives(count=2))
     different = [Negatives(count=2), Negatives(count=3), Negatives(count=2, law="popularity"),
-                 Negatives(count=2, scope="batch")]
-    assert len({negatives_key(1, request) for request in different} | {negatives_key(2, different[0])}) == 5
+                 Negatives(count=2, scope="batch"), Negatives(count=2, law="in_batch", scope="batch"),
+                 Negatives(count=2, law="mixed"), Negatives(count=2, law="mixed", mix=0.4)]
+    assert len({negatives_key(1, request) for request in different} | {negatives_key(2, different[0])}) == 8
+    assert negatives_key(1, Negatives(count=2, mix=0.4)) == negatives_key(1, Negatives(count=2))
+
+
+def test_draws_of_old_are_still_the_same():
+    """Numbers of runs that were made: a change here makes all of them other runs."""
+    assert negatives_key(1, Negatives(count=2)) == derive_seed(1, "negatives", 2, "uniform", "position")
+    assert draw_items(UniformLaw(50), keys(2), 4, np.array([3, 40])).tolist() == [[40, 34, 49, 47], [17, 44, 47, 49]]
+    assert draw_items(PopularityLaw(np.arange(20)), keys(2), 4).tolist() == [[17, 16, 19, 19], [11, 18, 19, 19]]
+
+
+def test_each_law_has_its_name():
+    kinds = {law: type(make_law(Negatives(count=1, law=law, scope="batch"), SKEWED))
+             for law in ("uniform", "popularity", "in_batch", "mixed")}
+    assert kinds == {"uniform": UniformLaw, "popularity": PopularityLaw, "in_batch": PopularityLaw, "mixed": MixedLaw}
+    assert make_law(Negatives(count=1, law="mixed", mix=0.2), SKEWED).mix == 0.2
+

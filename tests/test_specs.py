@@ -120,7 +120,12 @@ def test_a_spec_that_breaks_the_contract_cannot_be_made(kind, fields, message):
     (Negatives, {"count": 0}, "Negatives: count is 0. Expected a whole number of at least 1."),
     (Negatives, {"count": True}, "Negatives: count is True. Expected a whole number of at least 1."),
     (Negatives, {"count": 1.5}, "Negatives: count is 1.5. Expected a whole number of at least 1."),
-    (Negatives, {"count": 1, "law": "zipf"}, "Negatives: law 'zipf' unknown. Expected one of uniform, popularity."),
+    (Negatives, {"count": 1, "law": "zipf"},
+     "Negatives: law 'zipf' unknown. Expected one of uniform, popularity, in_batch, mixed."),
+    (Negatives, {"count": 1, "law": "in_batch"}, "Negatives: law 'in_batch' with scope 'position'. Expected scope "
+     "'batch', since all of a step share its targets."),
+    (Negatives, {"count": 1, "law": "mixed", "mix": 1.5}, "Negatives: mix is 1.5. Expected a share from 0 to 1."),
+    (Negatives, {"count": 1, "law": "mixed", "mix": True}, "Negatives: mix is True. Expected a share from 0 to 1."),
     (Negatives, {"count": 1, "scope": "row"},
      "Negatives: scope 'row' unknown. Expected one of position, sequence, batch."),
     (Needs, {"tasks": {"next"}}, "Needs: tasks ['next'] unknown. Expected a set out of ['action', 'next_item']."),

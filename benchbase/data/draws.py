@@ -80,6 +80,38 @@ class PopularityLaw:
         return np.asarray(np.searchsorted(self.up_to, event, side="right"))
 
 
+class MixedLaw:
+    """Popularity for a share `mix` of the draws, and every item alike for the rest."""
+
+    def __init__(self, counts: np.ndarray, mix: float):
+        self.popular, self.alike, self.mix = PopularityLaw(counts), UniformLaw(len(counts) - 1), mix
+        self.share = self.popular.counts / self.popular.up_to[-1]
+        with np.errstate(divide="ignore"):
+            self.log_p = np.log(mix * self.share + (1 - mix) / self.alike.n_items).astype(np.float32)
+        self.log_p[0] = -np.inf  # padding
+
+    def pick(self, u: np.ndarray, avoid: np.ndarray | None = None) -> np.ndarray:
+        split = np.full((1, 1), self.mix)  # below it u picks by popularity, above it any item
+        if avoid is not None:  # each of the two laws counts by what it has left
+            popular = self.mix * (1 - self.share[avoid])
+            rest = popular + (1 - self.mix) * (1 - 1 / self.alike.n_items)
+            split = np.where(rest > 0, popular / np.where(rest > 0, rest, 1), self.mix)
+        below = u < split
+        again = np.where(below, u / np.where(split > 0, split, 1), (u - split) / np.where(split < 1, 1 - split, 1))
+        again = np.clip(again, 0, 1 - 2.0**-53)  # uniform once more, given the side
+        return np.where(below, self.popular.pick(again, avoid), self.alike.pick(again, avoid))
+
+
+def make_law(request: Negatives, counts: np.ndarray) -> Law:
+    """The law of a request, from train-part events per item (n_items + 1,), entry 0 padding's.
+
+    For `in_batch` it says how probable a target is: popularity, as if every event of the train part were one.
+    """
+    if request.law == "uniform":
+        return UniformLaw(len(counts) - 1)
+    return MixedLaw(counts, request.mix) if request.law == "mixed" else PopularityLaw(counts)
+
+
 def draw_items(law: Law, key: np.ndarray, count: int, avoid: np.ndarray | None = None) -> np.ndarray:
     """Items (P, count) int64 from keys (P,), none of them `avoid` (P,) unless the law has nothing else to give."""
     u = uniform(mix(key[:, None], np.arange(count)))
@@ -101,4 +133,5 @@ def hidden_events(key: np.ndarray, lengths: np.ndarray, rate: float) -> np.ndarr
 
 def negatives_key(seed: int, request: Negatives) -> int:
     """The seed of one request for negatives: requests that ask alike are given alike."""
-    return derive_seed(seed, "negatives", request.count, request.law, request.scope)
+    mix = [f"{request.mix:.17g}"] if request.law == "mixed" else []
+    return derive_seed(seed, "negatives", request.count, request.law, request.scope, *mix)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..specs import ScorerConfig
 from .embedding import ItemEmbedding, init_normal
+from .picked import picked_scores
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Scorer(nn.Module):
     def n_items(self) -> int:
         return self._embedding[0].n_items
 
-    def vectors(self) -> Tensor:
-        """Item vectors as scored (n_items, D): normalised under `score: cosine`."""
+    def vectors(self, items: Tensor | None = None) -> Tensor:
+        """Vectors as scored, of all items (n_items, D) or of some (k): normalised under `score: cosine`."""
         table = self._embedding[0].items() if self.table is None else self.table
+        if items is not None:
+            table = table.index_select(0, items - 1)  # of the ways to pick rows the one with the cheapest backward
         return F.normalize(table, dim=-1) if self.config.score == "cosine" else table
 
     def query(self, states: Tensor) -> Tensor:
@@ -62,7 +65,14 @@ class BoundScorer:
 
     def __init__(self, scorer: Scorer, row: Tensor, terms: Sequence[ScoreTerm] = (), vectors: Tensor | None = None):
         self.scorer, self.row, self.terms = scorer, row, terms
-        self.vectors = scorer.vectors() if vectors is None else vectors
+        self._given, self._made = vectors, vectors
+
+    @property
+    def vectors(self) -> Tensor:
+        """Vectors of all items (n_items, D), made when they are first asked for."""
+        if self._made is None:
+            self._made = self.scorer.vectors()
+        return self._made
 
     def rows(self, some: slice) -> "BoundScorer":
         """The same scorer for some of the states."""
@@ -78,16 +88,27 @@ class BoundScorer:
         return full_scores(*self.linear(states))
 
     def score_items(self, states: Tensor, items: Tensor) -> Tensor:
-        """Scores (P, k) of `items`: (P, k) for each state its own, or (k) shared by all."""
+        """Scores (P, k) of `items`: (P, k) for each state its own, or (k) shared by all.
+
+        No more vectors are made than there are items, so (P, k, D) is never held where that is much.
+        """
         query = self.scorer.query(states)
-        picked = self.vectors[items - 1]
-        scores = query @ picked.T if items.dim() == 1 else torch.einsum("pd,pkd->pk", query, picked)
+        if items.dim() == 1:
+            scores = query @ self._picked(items).T
+        elif items.numel() < self.scorer.n_items:
+            scores = torch.einsum("pd,pkd->pk", query, self._picked(items.flatten()).view(*items.shape, query.shape[1]))
+        else:
+            scores = picked_scores(query, self.vectors, items - 1)
         bias, matrix = self._all_terms() if self.terms or self.scorer.item_bias is not None else (None, None)
         if bias is not None:
-            scores = scores + bias[items - 1]
+            scores = scores + bias.index_select(0, items.flatten() - 1).view(items.shape)
         if matrix is not None:
             scores = scores + (matrix[:, items - 1] if items.dim() == 1 else matrix.gather(1, items - 1))
         return scores
+
+    def _picked(self, items: Tensor) -> Tensor:
+        """Vectors (k, D) of items (k)."""
+        return self.scorer.vectors(items) if self._given is None else self._given.index_select(0, items - 1)
 
     def _all_terms(self) -> tuple[Tensor | None, Tensor | None]:
         bias: Tensor | None = self.scorer.item_bias

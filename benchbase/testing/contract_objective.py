@@ -69,6 +69,9 @@ class ObjectiveContract:
                                     negatives=0 if asked is None else asked.count)
         if asked is None or targets.negatives is None or targets.log_q_negatives is None:
             return batch, replace(targets, log_q=None, log_q_negatives=None)
+        if asked.law == "in_batch":  # each target once, the same for all
+            negatives, log_q = targets.item[: asked.count], targets.log_q_negatives[: asked.count, 0]
+            return batch, replace(targets, negatives=negatives, log_q_negatives=log_q[: len(negatives)])
         picks: dict[str, Any] = {"position": slice(None), "sequence": slice(0, batch.n_rows), "batch": 0}
         pick = picks[asked.scope]
         return batch, replace(targets, negatives=targets.negatives[pick], log_q_negatives=targets.log_q_negatives[pick])
@@ -153,6 +156,42 @@ class ObjectiveContract:
                 first, second = (self.run(self.model(backbone), batch, targets) for _ in range(2))
             for name, loss in first.items():
                 same(loss, second[name], f"{name}, twice", atol=0)
+
+    def test_negatives_have_a_say_and_their_order_has_none(self) -> None:
+        if self.needs.negatives is None:
+            raise SkipTest("it asks for no negatives")
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            assert targets.negatives is not None and targets.log_q_negatives is not None
+            count = targets.negatives.shape[-1]
+            # laws that differ between items, so that each must stay with its own
+            log_q = targets.log_q_negatives + torch.linspace(0, 1, count, dtype=torch.float64)
+            first = self.run(self.model(backbone), batch, replace(targets, log_q_negatives=log_q))
+            turned = replace(targets, negatives=targets.negatives.flip(-1), log_q_negatives=log_q.flip(-1))
+            other = replace(targets, negatives=targets.negatives % 30 + 1, log_q_negatives=log_q)
+            second, third = (self.run(self.model(backbone), batch, given) for given in (turned, other))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} with negatives in another order")
+            check(any(float(loss.detach() - third[name].detach()) != 0 for name, loss in first.items()),
+                  "no loss changes with the negatives that it asks for")
+
+    def test_a_target_among_its_own_negatives_has_no_say(self) -> None:
+        """Unless it was asked to stay: then it is the objective's own affair."""
+        asked = self.needs.negatives
+        if asked is None or asked.keep_positive or asked.scope == "position":
+            raise SkipTest("it asks for no shared negatives without the positive")
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            assert targets.negatives is not None and targets.log_q_negatives is not None
+            given = replace(targets, item=torch.full_like(targets.item, 7))
+            all_own = replace(given, negatives=torch.full_like(targets.negatives, 7))
+            unlikely = replace(all_own, log_q_negatives=targets.log_q_negatives - 5)
+            first, second = (self.run(self.model(backbone), batch, each) for each in (all_own, unlikely))
+            third = self.run(self.model(backbone), batch, replace(given, negatives=targets.negatives % 6 + 1))
+            for name, loss in first.items():
+                same(loss, second[name], f"{name} when a negative that is the target is less likely")
+                check(float(loss.detach()) < float(third[name].detach()),
+                      f"{name}: a negative that is the target itself counts. Expected it to be left out.")
 
     def test_padding_changes_no_loss(self) -> None:
         for backbone in self.backbones():

@@ -361,13 +361,15 @@ def test_negatives_have_their_shapes_leave_the_target_out_and_carry_their_law():
         assert each.targets_for("nobody") is each.targets and each.targets.negatives is None
 
 
-@pytest.mark.parametrize("law", ["uniform", "popularity"])
+@pytest.mark.parametrize("law", ["uniform", "popularity", "mixed"])
 def test_negatives_drawn_without_the_positive_carry_the_law_without_it(law):
     world = random_world(n_users=30)
     divided = split(*world, "leave_one_out")
     counts = np.bincount(world[0].item[divided.part == TRAIN], minlength=N_ITEMS + 1).astype(float)
     if law == "uniform":
         counts[1:] = 1
+    if law == "mixed":  # 0.5 by default
+        counts[1:] = 0.5 * counts[1:] / counts.sum() + 0.5 / N_ITEMS
     asked = {"without": Negatives(count=6, law=law), "with": Negatives(count=6, law=law, keep_positive=True)}
     for each in every_batch(Feed(*world, divided, config_of(negatives=asked))):
         without, kept = (each.targets_for(name) for name in asked)
@@ -378,11 +380,63 @@ def test_negatives_drawn_without_the_positive_carry_the_law_without_it(law):
         assert without.log_q_negatives.dtype == torch.float32
 
 
+IN_BATCH = {"few": Negatives(count=4, law="in_batch", scope="batch"),
+            "every": Negatives(count=9_999, law="in_batch", scope="batch")}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_negatives_in_the_batch_are_targets_of_the_step_shared_by_all_its_groups(masked):
+    world = random_world(n_users=30)
+    divided = split(*world, "leave_one_out")
+    counts = np.bincount(world[0].item[divided.part == TRAIN], minlength=N_ITEMS + 1)
+    feed = Feed(*world, divided, config_of(masked=masked, negatives=IN_BATCH | {"each": ASKED["each"]}))
+    few = []
+    for groups in feed.train_batches(1, 6, 3):
+        pool = np.sort(np.concatenate([group.targets.item for group in groups]))
+        for group in groups:
+            every, some = (group.targets_for(name) for name in ("every", "few"))
+            assert np.array_equal(np.sort(every.negatives), pool)
+            assert some.negatives.tolist() == groups[0].targets_for("few").negatives.tolist()
+            assert np.allclose(every.log_q_negatives.exp(), counts[every.negatives] / counts.sum())
+            assert np.allclose(every.log_q.exp(), counts[every.item] / counts.sum())
+            assert group.targets_for("each").negatives.shape == (len(group.targets), 4)
+        few.append(tuple(some.negatives.tolist()))
+        left = list(pool)
+        for item in few[-1]:  # each target once
+            left.remove(item)
+        assert len(few[-1]) == min(4, len(pool))
+    assert len(set(few)) == len(few) > 2
+
+
+def test_negatives_in_the_batch_depend_on_the_step_and_not_on_its_groups():
+    world = random_world(n_users=30)
+    feed = Feed(*world, split(*world, "leave_one_out"), config_of(negatives=IN_BATCH))
+
+    def of(epoch, buckets):
+        steps = feed.train_batches(epoch, 6, buckets)
+        return [[groups[0].targets_for(name).negatives.tolist() for name in IN_BATCH] for groups in steps]
+
+    assert of(1, 1) == of(1, 3) == of(1, 6)
+    assert of(1, 1)[0][0] != of(2, 1)[0][0]
+
+
+def test_every_target_of_a_step_is_drawn_as_often_as_the_others():
+    none = np.zeros((10, 0), np.float32)
+    interactions = Interactions(np.array([0, 10]), np.arange(1, 11, dtype=np.int32), None, none, none)
+    world = interactions, catalogue_of(N_ITEMS, None, has_time=False)
+    feed = Feed(*world, split(*world, "leave_one_out"), config_of(window=9, negatives=IN_BATCH))
+    drawn = np.concatenate([groups[0].targets_for("few").negatives for epoch in range(500)
+                            for groups in feed.train_batches(epoch, 1, 1)])
+    counts = np.bincount(drawn)[2:]  # the first event is no target, and the last two are no train part
+    assert len(counts) == 7 and counts.sum() == len(drawn) == 2_000
+    assert np.abs(counts - 2_000 / 7).max() < 5 * np.sqrt(2_000 / 7)
+
+
 def test_the_only_item_there_is_keeps_a_finite_law():
     interactions, _ = random_world()
     interactions = replace(interactions, item=np.ones_like(interactions.item))
     world = interactions, catalogue_of(1, None, True)
-    asked = {law: Negatives(count=2, law=law) for law in ("uniform", "popularity")}
+    asked = {law: Negatives(count=2, law=law) for law in ("uniform", "popularity", "mixed")}
     for each in every_batch(Feed(*world, split(*world, "leave_one_out"), config_of(negatives=asked))):
         assert all((each.targets_for(law).log_q_negatives == 0).all() for law in asked)
 

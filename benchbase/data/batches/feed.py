@@ -1,7 +1,7 @@
 """Feed: from rows of interactions to Batch and Targets, for training and for scoring."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,12 +11,10 @@ from ...errors import PluginError
 from ...specs import Negatives
 from ..catalogue import Catalogue
 from ..draws import (
-    Law,
-    PopularityLaw,
-    UniformLaw,
     derive_seed,
     draw_items,
     hidden_events,
+    make_law,
     mix,
     negatives_key,
     shuffled,
@@ -79,10 +77,7 @@ class Feed:
         self.compressor = compressor
         self.rows = train_rows(interactions, split, config.window, config.masked)
         counts = item_counts(interactions, split, catalogue.n_items)
-        laws: dict[str, Callable[[], Law]] = {
-            "uniform": lambda: UniformLaw(catalogue.n_items), "popularity": lambda: PopularityLaw(counts)
-        }
-        self._laws = {name: laws[name]() for name in {request.law for request in config.negatives.values()}}
+        self._laws = {request: make_law(request, counts) for request in set(config.negatives.values())}
 
     def n_batches(self, size: int) -> int:
         """Training steps in an epoch at `size` rows a batch."""
@@ -95,7 +90,7 @@ class Feed:
             rows = self.rows[order[start : start + size]]
             by_length = np.argsort(rows.stop - rows.start, kind="stable")
             groups = np.array_split(by_length, min(buckets, len(by_length)))
-            yield [self._train_batch(rows[group], epoch, step) for group in groups]
+            yield self._with_in_batch([self._train_batch(rows[group], epoch, step) for group in groups], epoch, step)
 
     def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         """The evaluated events (n,), positions in the interactions, in chunks of like length."""
@@ -219,13 +214,31 @@ class Feed:
         )
 
     def _with_negatives(self, rows: Rows, targets: Targets, epoch: int, step: int) -> dict[str, Targets]:
-        asked = set(self.config.negatives.values())
-        made = {request: self._negatives(request, rows, targets, epoch, step) for request in asked}
-        return {objective: made[request] for objective, request in self.config.negatives.items()}
+        asked = {name: request for name, request in self.config.negatives.items() if request.law != "in_batch"}
+        made = {request: self._negatives(request, rows, targets, epoch, step) for request in set(asked.values())}
+        return {objective: made[request] for objective, request in asked.items()}
+
+    def _with_in_batch(self, groups: list[TrainBatch], epoch: int, step: int) -> list[TrainBatch]:
+        """The groups of a step with negatives out of its targets, the same for all, where an objective asks for such.
+
+        The pool is in order of length, row and event, so that the number of groups changes nothing.
+        """
+        asked = {name: request for name, request in self.config.negatives.items() if request.law == "in_batch"}
+        if not asked:
+            return groups
+        pool = np.concatenate([group.targets.item.numpy() for group in groups])
+        drawn = {}
+        for request in set(asked.values()):
+            key = derive_seed(negatives_key(self.config.seed, request), epoch, step)
+            drawn[request] = pool[shuffled(len(pool), key)[: request.count]]
+        given = ({name: self._given(request, group.targets, drawn[request]) for name, request in asked.items()}
+                 for group in groups)
+        return [replace(group, negatives={**group.negatives, **more})
+                for group, more in zip(groups, given, strict=True)]
 
     def _negatives(self, request: Negatives, rows: Rows, targets: Targets, epoch: int, step: int) -> Targets:
         """The targets with items drawn per position, per sequence or per batch, as the request says."""
-        law = self._laws[request.law]
+        law = self._laws[request]
         seed = derive_seed(negatives_key(self.config.seed, request), epoch)
         row, positive = targets.row.numpy(), targets.item.numpy()
         if request.scope == "position":
@@ -236,6 +249,11 @@ class Feed:
             items = draw_items(law, mix(np.full(len(rows), seed, np.uint64), rows.user), request.count)
         else:
             items = draw_items(law, mix(np.full(1, seed, np.uint64), step), request.count)[0]
+        return self._given(request, targets, items)
+
+    def _given(self, request: Negatives, targets: Targets, items: np.ndarray) -> Targets:
+        """The targets with these negatives and how probable the law makes them."""
+        law, positive = self._laws[request], targets.item.numpy()
         log_q = law.log_p[items]
         if request.scope == "position" and not request.keep_positive:
             rest = -np.expm1(law.log_p[positive].astype(np.float64))  # 0 where there is no other item to draw

@@ -1,10 +1,19 @@
-"""Losses for next-item recommenders: the exact softmax over all items, and binary cross-entropy."""
+"""Losses for next-item recommenders: the exact softmax over all items, and losses on sampled negatives."""
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, Needs, Negatives, ObjectiveSpec, Source, hookimpl
+from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BCEConfig, SoftmaxConfig
+from .config import (
+    BCEConfig,
+    BPRConfig,
+    GBCEConfig,
+    InBatchSoftmaxConfig,
+    InfoNCEConfig,
+    SampledConfig,
+    SampledSoftmaxConfig,
+    SoftmaxConfig,
+)
 
 if TYPE_CHECKING:
     from benchbase.nn import Objective
@@ -24,10 +33,33 @@ def build_bce(config: BCEConfig, context: BuildContext) -> "Objective":
     return BinaryCrossEntropy(config)
 
 
-def bce_needs(config: BCEConfig) -> Needs:
+def build_gbce(config: GBCEConfig, context: BuildContext) -> "Objective":
+    from .bce import GeneralisedBCE
+
+    return GeneralisedBCE(config, context)
+
+
+def build_sampled_softmax(config: SampledSoftmaxConfig | InBatchSoftmaxConfig, context: BuildContext) -> "Objective":
+    from .sampled_softmax import SampledSoftmax
+
+    return SampledSoftmax(config)
+
+
+def build_infonce(config: InfoNCEConfig, context: BuildContext) -> "Objective":
+    from .sampled_softmax import InfoNCE
+
+    return InfoNCE(config)
+
+
+def build_bpr(config: BPRConfig, context: BuildContext) -> "Objective":
+    from .bpr import BayesianPersonalisedRanking
+
+    return BayesianPersonalisedRanking(config)
+
+
+def needs_negatives(config: SampledConfig | InBatchSoftmaxConfig) -> Needs:
     """The negatives that these parameters ask the core for."""
-    drawn = Negatives(count=config.negatives, law=config.law, scope=config.scope)
-    return Needs(tasks=NEXT_ITEM, negatives=drawn)
+    return Needs(tasks=NEXT_ITEM, negatives=config.request())
 
 
 @hookimpl
@@ -49,11 +81,65 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
             name="bce",
             config=BCEConfig,
             build=build_bce,
-            needs=bce_needs,
+            needs=needs_negatives,
             source=Source(
                 paper="Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, section III-E",
                 url="https://arxiv.org/abs/1808.09781",
                 code="https://github.com/kang205/SASRec",
+            ),
+        ),
+        ObjectiveSpec(
+            name="gbce",
+            config=GBCEConfig,
+            build=build_gbce,
+            needs=needs_negatives,
+            source=Source(
+                paper="Petrov and Macdonald, gSASRec: Reducing Overconfidence in Sequential Recommendation Trained "
+                "with Negative Sampling, RecSys 2023",
+                url="https://arxiv.org/abs/2308.07192",
+                code="https://github.com/asash/gSASRec-pytorch",
+            ),
+        ),
+        ObjectiveSpec(
+            name="sampled_softmax",
+            config=SampledSoftmaxConfig,
+            build=build_sampled_softmax,
+            needs=needs_negatives,
+            source=Source(
+                paper="Bengio and Senecal, Adaptive Importance Sampling to Accelerate Training of a Neural "
+                "Probabilistic Language Model, IEEE Transactions on Neural Networks 19(4), 2008",
+                url="https://doi.org/10.1109/TNN.2007.912312",
+            ),
+        ),
+        ObjectiveSpec(
+            name="in_batch_softmax",
+            config=InBatchSoftmaxConfig,
+            build=build_sampled_softmax,
+            needs=needs_negatives,
+            source=Source(
+                paper="Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, "
+                "RecSys 2019",
+                url="https://doi.org/10.1145/3298689.3346996",
+            ),
+        ),
+        ObjectiveSpec(
+            name="infonce",
+            config=InfoNCEConfig,
+            build=build_infonce,
+            needs=needs_negatives,
+            source=Source(
+                paper="van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive Coding, 2018",
+                url="https://arxiv.org/abs/1807.03748",
+            ),
+        ),
+        ObjectiveSpec(
+            name="bpr",
+            config=BPRConfig,
+            build=build_bpr,
+            needs=needs_negatives,
+            source=Source(
+                paper="Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009",
+                url="https://arxiv.org/abs/1205.2618",
             ),
         ),
     ]

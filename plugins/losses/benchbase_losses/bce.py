@@ -1,33 +1,42 @@
-"""Binary cross-entropy of the target against sampled negatives."""
+"""Binary cross-entropy of the target against sampled negatives, plain and generalised."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchbase import BuildContext
 from benchbase.data.batches import Batch, Targets
 from benchbase.nn import Objective, Output
 
-from .config import BCEConfig
+from .config import BCEConfig, GBCEConfig
+from .sampled import pair_scores
 
 
 class BinaryCrossEntropy(Objective):
-    """Mean over positions of -log sigmoid(positive) - sum over negatives of log(1 - sigmoid(negative)).
+    """Mean over positions of -beta log sigmoid(positive) - sum over negatives of log(1 - sigmoid(negative)).
 
-    A shared negative that is a position's own target counts nothing there. Source: Kang and McAuley 2018,
-    section III-E, with k negatives for their one.
+    beta is 1 here. Source: Kang and McAuley 2018, section III-E, with k negatives for their one.
     """
 
-    def __init__(self, config: BCEConfig):
+    beta = 1.0
+
+    def __init__(self, config: BCEConfig | GBCEConfig):
         super().__init__()
-        self.scope = config.scope
+        self.asked = config.request()
 
     def losses(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
         """The term `nll`, a scalar."""
-        negatives = self._negatives(targets)  # (P, k), or (k) for all
-        positive = output.scorer.score_items(output.states, targets.item[:, None]).squeeze(1)  # (P)
-        scores = output.scorer.score_items(output.states, negatives)  # (P, k)
-        scores = scores.masked_fill(negatives == targets.item[:, None], float("-inf"))  # softplus(-inf) = 0
-        return {"nll": targets.mean(F.softplus(-positive) + F.softplus(scores).sum(dim=1))}
+        positive, negative = pair_scores(output, targets, self.asked)
+        return {"nll": targets.mean(self.beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1))}
 
-    def _negatives(self, targets: Targets) -> Tensor:
-        assert targets.negatives is not None, "the core draws what `needs` asks for"
-        return targets.negatives[targets.row] if self.scope == "sequence" else targets.negatives
+
+class GeneralisedBCE(BinaryCrossEntropy):
+    """The same with beta = alpha (t (1 - 1 / alpha) + 1 / alpha), alpha the share of the other items drawn, up to 1.
+
+    sigmoid(s)^beta has the logarithm -beta softplus(-s): no power is made, and large scores stay exact.
+    Source: Petrov and Macdonald 2023, gBCE.
+    """
+
+    def __init__(self, config: GBCEConfig, context: BuildContext):
+        super().__init__(config)
+        alpha = min(1.0, config.negatives / max(1, context.n_items - 1))
+        self.beta = 1 - config.t * (1 - alpha)  # the paper's formula, multiplied out
