@@ -1,6 +1,8 @@
 """Transformer blocks that backbones are built of; each honours every site through the context."""
 
 from collections.abc import Callable
+from itertools import groupby
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,32 +29,39 @@ class PositionEmbedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention over the tokens; values may come from another hidden than queries and keys."""
+    """Multi-head attention over the tokens; queries, keys and values may come from different hiddens.
 
-    def __init__(self, width: int, n_heads: int):
+    `head_map` is the linear map of the joined heads; `dropout` acts on the attention weights, on the explicit route.
+    """
+
+    def __init__(self, width: int, n_heads: int, dropout: float = 0.0, head_map: bool = True):
         super().__init__()
         if width % n_heads:
             near = max(round(width / n_heads), 1) * n_heads
             raise ConfigError([f"attention: width {width} does not divide into {n_heads} heads. "
                                f"Expected a multiple of {n_heads}. Take width {near}."])
-        self.n_heads = n_heads
+        self.n_heads, self.dropout = n_heads, dropout
         self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        init_linear(self.qkv, self.out)
+        self.out = nn.Linear(width, width) if head_map else nn.Identity()
+        init_linear(*(part for part in (self.qkv, self.out) if isinstance(part, nn.Linear)))
 
-    def forward(self, ctx: PartContext, layer: int, h: Tensor, source: Tensor) -> Tensor:
-        """Attend with queries and keys from h and values from `source`, both (B, S, D) and normed."""
-        q, k, v = self._project(h, source)
-        out = ctx.attend(layer, self._split(q), self._split(k), self._split(v))
+    def forward(self, ctx: PartContext, layer: int, h: Tensor, source: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Attend with queries from h, values from `source` and keys from `keys`, or else from h; all (B, S, D)."""
+        q, k, v = self._project(h, h if keys is None else keys, source)
+        out = ctx.attend(layer, self._split(q), self._split(k), self._split(v), dropout=self.dropout)
         return self.out(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def _project(self, h: Tensor, source: Tensor) -> tuple[Tensor, ...]:
-        if source is h:
-            return self.qkv(h).chunk(3, dim=-1)  # type: ignore[no-any-return]
-        width = h.shape[-1]
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q, k = F.linear(h, weight[: 2 * width], bias[: 2 * width]).chunk(2, dim=-1)
-        return q, k, F.linear(source, weight[2 * width :], bias[2 * width :])
+    def _project(self, *sources: Tensor) -> list[Tensor]:
+        """Queries, keys and values; neighbours that read one hidden are made by one product."""
+        if all(source is sources[0] for source in sources):
+            return list(self.qkv(sources[0]).chunk(3, dim=-1))
+        made: list[Tensor] = []
+        for _, group in groupby(sources, key=id):
+            hidden, *others = group
+            width, many = hidden.shape[-1], 1 + len(others)
+            rows = slice(len(made) * width, (len(made) + many) * width)
+            made += F.linear(hidden, self.qkv.weight[rows], self.qkv.bias[rows]).chunk(many, dim=-1)
+        return made
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, H, S, D / H)."""
@@ -69,26 +78,45 @@ class FeedForward(nn.Module):
         self.activation = known[activation]
         init_linear(self.rise, self.fall)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, S, D) -> (B, S, D)."""
-        return self.fall(self.activation(self.rise(h)))  # type: ignore[no-any-return]
+    def forward(self, h: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """(B, S, D) -> (B, S, D); `drop` acts between the activation and the second map."""
+        inner = self.activation(self.rise(h))
+        return self.fall(inner if drop is None else drop(inner))  # type: ignore[no-any-return]
 
 
 class TransformerBlock(nn.Module):
-    """A pre-norm block: h + drop(attention(norm h)), then h + drop(feed-forward(norm h))."""
+    """Attention and a feed-forward map f, each inside a residual.
 
-    def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, activation: str = "gelu"):
+    `pre_norm`: h + drop(f(norm h)); `post_norm`: norm(h + drop(f(h))). Dropout of the attention weights and between
+    the two feed-forward maps have rates of their own.
+    """
+
+    def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, activation: str = "gelu", *,
+                 order: Literal["pre_norm", "post_norm"] = "pre_norm", attention_dropout: float = 0.0,
+                 ffn_dropout: float = 0.0, head_map: bool = True, eps: float = 1e-5):
         super().__init__()
-        self.dropout = dropout
-        self.norm_attention, self.norm_forward = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SelfAttention(width, n_heads)
+        self.dropout, self.ffn_dropout, self.order = dropout, ffn_dropout, order
+        self.norm_attention, self.norm_forward = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
+        self.attention = SelfAttention(width, n_heads, attention_dropout, head_map)
         self.forward_map = FeedForward(width, hidden, activation)
 
     def forward(self, ctx: PartContext, layer: int, h: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
+        return ctx.states(layer, self._pre(ctx, layer, h) if self.order == "pre_norm" else self._post(ctx, layer, h))
+
+    def feed_forward(self, ctx: PartContext, h: Tensor) -> Tensor:
+        """The feed-forward map of h, with both of its dropouts, (B, S, D)."""
+        made = self.forward_map(h, lambda inner: ctx.dropout(inner, self.ffn_dropout))
+        return ctx.dropout(made, self.dropout)
+
+    def _pre(self, ctx: PartContext, layer: int, h: Tensor) -> Tensor:
         source = ctx.value(layer, h)
         normed = self.norm_attention(h)
         values = normed if source is h else self.norm_attention(source)
         h = h + ctx.dropout(self.attention(ctx, layer, normed, values), self.dropout)
-        h = h + ctx.dropout(self.forward_map(self.norm_forward(h)), self.dropout)
-        return ctx.states(layer, h)
+        return h + self.feed_forward(ctx, self.norm_forward(h))
+
+    def _post(self, ctx: PartContext, layer: int, h: Tensor) -> Tensor:
+        attended = self.attention(ctx, layer, h, ctx.value(layer, h))
+        h = self.norm_attention(h + ctx.dropout(attended, self.dropout))
+        return self.norm_forward(h + self.feed_forward(ctx, h))  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ class TransformerConfig(Config):
     layers: int = Field(2, ge=1, le=64, description="number of blocks, b or L")
     heads: int = Field(2, ge=1, le=256, description="attention heads, h; they divide the width")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout of tokens and of every sublayer's output")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention weights, on the slow route")
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -32,6 +33,14 @@ class SASRecConfig(TransformerConfig):
     ffn: int = Field(1, ge=1, le=16, description="hidden width of the feed-forward map, in widths")
     activation: Literal["relu", "gelu", "silu"] = Field("relu", description="activation of the feed-forward map")
     scale_embedding: bool = Field(True, description="multiply tokens by the square root of d before positions")
+    order: Literal["pre_norm", "post_norm", "original"] = Field(
+        "pre_norm", description="norms before each sublayer, after each residual, or as in the official code"
+    )
+    ffn_dropout: float = Field(0.0, ge=0, lt=1, description="dropout between the two feed-forward maps")
+    head_map: bool = Field(True, description="a linear map of the joined heads")
+    init: Literal["normal", "glorot"] = Field(
+        "normal", description="law that maps and positions start from: N(0, 0.02), or Glorot's uniform one"
+    )
 
 
 class BERT4RecConfig(TransformerConfig):
@@ -40,3 +49,6 @@ class BERT4RecConfig(TransformerConfig):
     ffn: int = Field(4, ge=1, le=16, description="hidden width of the feed-forward map, in widths")
     activation: Literal["relu", "gelu", "silu"] = Field("gelu", description="activation of the feed-forward map")
     projection: bool = Field(True, description="map states by GELU(h W + b) before they meet item vectors")
+    order: Literal["pre_norm", "post_norm"] = Field(
+        "pre_norm", description="norms before each sublayer and after the last block, or after each residual"
+    )

@@ -28,6 +28,9 @@ torch.set_num_threads(1)
 SPECS = {spec.name: spec for spec in benchbase_backbones()}
 N_ITEMS, WINDOW, WIDTH = 12, 8, 16
 both = pytest.mark.parametrize("name", list(SPECS))
+ORDERS = [("sasrec", "pre_norm"), ("sasrec", "post_norm"), ("sasrec", "original"),
+          ("bert4rec", "pre_norm"), ("bert4rec", "post_norm")]
+orders = pytest.mark.parametrize(("name", "order"), ORDERS)
 
 
 @pytest.fixture(autouse=True)
@@ -75,14 +78,15 @@ def states(made: SequenceModel, given: Batch, phase: Any = "score") -> torch.Ten
     return after
 
 
-def torch_encoder(made: SequenceModel, activation: str) -> nn.TransformerEncoder:
+def torch_encoder(made: SequenceModel, activation: str, order: str) -> nn.TransformerEncoder:
     """Torch's encoder with the weights of our blocks."""
     backbone = made.backbone
     block: Any = backbone.blocks[0]
-    hidden = block.forward_map.rise.out_features
-    layer = nn.TransformerEncoderLayer(WIDTH, backbone.n_heads, hidden, 0.0, activation, batch_first=True,
-                                       norm_first=True)
-    encoder = nn.TransformerEncoder(layer, backbone.n_layers, nn.LayerNorm(WIDTH), enable_nested_tensor=False).double()
+    hidden, eps = block.forward_map.rise.out_features, block.norm_forward.eps
+    layer = nn.TransformerEncoderLayer(WIDTH, backbone.n_heads, hidden, 0.0, activation, eps, batch_first=True,
+                                       norm_first=order == "pre_norm")
+    last = nn.LayerNorm(WIDTH, eps) if isinstance(backbone.norm, nn.LayerNorm) else nn.Identity()
+    encoder = nn.TransformerEncoder(layer, backbone.n_layers, last, enable_nested_tensor=False).double()
     for theirs, ours in zip(encoder.layers, backbone.blocks, strict=True):
         pairs = [(theirs.self_attn.out_proj, ours.attention.out), (theirs.linear1, ours.forward_map.rise),
                  (theirs.linear2, ours.forward_map.fall), (theirs.norm1, ours.norm_attention),
@@ -98,19 +102,21 @@ def torch_encoder(made: SequenceModel, activation: str) -> nn.TransformerEncoder
 class TestEqualsTorch:
     """Score phase and training without dropout: the same function, the same gradient of item vectors."""
 
+    @pytest.mark.parametrize("order", ["pre_norm", "post_norm"])
     @pytest.mark.parametrize("scale", [True, False])
     @pytest.mark.parametrize("activation", ["relu", "gelu"])
-    def test_sasrec(self, activation: str, scale: bool) -> None:
-        made = model("sasrec", dropout=0.0, ffn=2, layers=3, activation=activation, scale_embedding=scale)
-        table, encoder = made.embedding.table, torch_encoder(made, activation)
+    def test_sasrec(self, activation: str, scale: bool, order: str) -> None:
+        made = model("sasrec", dropout=0.0, ffn=2, layers=3, activation=activation, scale_embedding=scale, order=order)
+        table, encoder = made.embedding.table, torch_encoder(made, activation, order)
         x = table[ITEMS[:1] - 1] * (WIDTH**0.5 if scale else 1.0) + made.backbone.positions.table[:6]
         mask = nn.Transformer.generate_square_subsequent_mask(6, dtype=torch.float64)
         self.compare(made, encoder(x, mask=mask, is_causal=True))
 
+    @pytest.mark.parametrize("order", ["pre_norm", "post_norm"])
     @pytest.mark.parametrize("projection", [True, False])
-    def test_bert4rec(self, projection: bool) -> None:
-        made = model("bert4rec", dropout=0.0, projection=projection)
-        backbone, encoder = made.backbone, torch_encoder(made, "gelu")
+    def test_bert4rec(self, projection: bool, order: str) -> None:
+        made = model("bert4rec", dropout=0.0, projection=projection, order=order)
+        backbone, encoder = made.backbone, torch_encoder(made, "gelu", order)
         h = encoder(backbone.first_norm(made.embedding.table[ITEMS[:1] - 1] + backbone.positions.table[:6]))
         if projection:
             h = backbone.projection.norm(nn.functional.gelu(backbone.projection.map(h)))
@@ -125,9 +131,9 @@ class TestEqualsTorch:
 
 
 class TestWhatAStateSees:
-    def influence(self, name: str, layout: str) -> torch.Tensor:
+    def influence(self, name: str, order: str, layout: str) -> torch.Tensor:
         """Whether item j moves the state after event i, (6, 6) bool."""
-        made = model(name, layout)
+        made = model(name, layout, order=order)
         base = states(made, batch(ITEMS[:1]))
         moved = []
         for j in range(6):
@@ -136,13 +142,15 @@ class TestWhatAStateSees:
             moved.append((states(made, batch(other)) != base)[0].any(dim=-1))
         return torch.stack(moved, dim=1)
 
+    @pytest.mark.parametrize("order", ["pre_norm", "post_norm", "original"])
     @pytest.mark.parametrize("layout", ["items", "stacked", "interleaved"])
-    def test_sasrec_sees_exactly_the_past(self, layout: str) -> None:
-        assert torch.equal(self.influence("sasrec", layout), torch.ones(6, 6, dtype=torch.bool).tril())
+    def test_sasrec_sees_exactly_the_past(self, layout: str, order: str) -> None:
+        assert torch.equal(self.influence("sasrec", order, layout), torch.ones(6, 6, dtype=torch.bool).tril())
 
+    @pytest.mark.parametrize("order", ["pre_norm", "post_norm"])
     @pytest.mark.parametrize("layout", ["items", "stacked", "interleaved"])
-    def test_bert4rec_sees_everything(self, layout: str) -> None:
-        assert self.influence("bert4rec", layout).all()
+    def test_bert4rec_sees_everything(self, layout: str, order: str) -> None:
+        assert self.influence("bert4rec", order, layout).all()
 
     def test_bert4rec_does_not_see_a_hidden_item(self) -> None:
         made, hide = model("bert4rec"), torch.tensor([[False, True, False, False, False, False]])
@@ -180,6 +188,34 @@ class TestDropout:
         assert torch.equal(first, states(made, given, "train"))
         assert not torch.equal(first, states(made, given, "train"))
         assert torch.equal(states(made, given), states(made, given))
+
+
+    @orders
+    @pytest.mark.parametrize("rate", [0.0, 0.2])
+    def test_where_it_acts(self, name: str, order: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[tuple[tuple[int, ...], float]] = []
+
+        def spy(x: torch.Tensor, p: float, generator: torch.Generator) -> torch.Tensor:
+            seen.append((tuple(x.shape), p))
+            return x
+
+        monkeypatch.setattr("benchbase.nn.context.dropout", spy)
+        inside = {"ffn_dropout": 1.5 * rate} if name == "sasrec" else {}
+        made = model(name, order=order, dropout=rate / 2, attention_dropout=rate, ffn=3, **inside)
+        states(made, batch(ITEMS), "train")
+        wide, weights, inner = ((3, 6, WIDTH), 0.1), ((3, 2, 6, 6), 0.2), ((3, 6, 3 * WIDTH), pytest.approx(0.3))
+        layer = [weights, *([] if order == "original" else [wide]), *([inner] if inside else []), wide]
+        assert seen == ([wide, *layer, *layer] if rate else [])
+
+    @orders
+    def test_on_attention_weights_it_takes_the_slow_route_in_training_alone(self, name: str, order: str) -> None:
+        made, plain = (model(name, order=order, dropout=0.0, attention_dropout=p) for p in (0.3, 0.0))
+        plain.load_state_dict(made.state_dict())
+        given = batch(ITEMS)
+        assert set(made.encode(given, "train").routes) == {"explicit"}
+        assert made.encode(given, "score").routes == plain.encode(given, "train").routes
+        assert torch.equal(states(made, given), states(plain, given))
+        assert not torch.allclose(states(made, given, "train"), states(plain, given, "train"))
 
 
 class Neutral(Modifier):
@@ -240,13 +276,13 @@ class Active(Modifier):
 
 
 class TestSites:
-    @both
+    @orders
     @pytest.mark.parametrize("site", sorted(SITES))
-    def test_each_declared_site_is_honoured(self, name: str, site: str) -> None:
-        made, given = model(name), batch(ITEMS)
+    def test_each_declared_site_is_honoured(self, name: str, order: str, site: str) -> None:
+        made, given = model(name, order=order), batch(ITEMS)
         plain = states(made, given)
         for modifier, same in ((Neutral(), True), (Active(), False)):
-            modified = model(name, modifier=modifier, site=site)
+            modified = model(name, modifier=modifier, site=site, order=order)
             modified.load_state_dict(made.state_dict())
             assert torch.equal(states(modified, given)[0], plain[0]) == same
 
@@ -300,6 +336,10 @@ class TestSpecs:
     def test_parameters_out_of_bounds_are_refused(self, name: str, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             SPECS[name].config(**wrong)
+
+    def test_bert4rec_has_no_original_order(self) -> None:
+        with pytest.raises(ValidationError, match="pre_norm"):
+            SPECS["bert4rec"].config(order="original")
 
     def test_describing_loads_no_torch(self) -> None:
         code = "import sys, benchbase_transformers as p; p.benchbase_backbones(); assert 'torch' not in sys.modules"

@@ -1,4 +1,4 @@
-"""The core's contract of backbones, for both."""
+"""The core's contract of backbones, for both and for each order of norms and residuals."""
 
 from benchbase_transformers import benchbase_backbones
 
@@ -12,6 +12,22 @@ class TestSASRecContract(BackboneContract):
     config = spec.config(width=8)
 
 
+class TestSASRecPostNormContract(BackboneContract):
+    spec = SPECS["sasrec"]
+    config = spec.config(width=8, order="post_norm", ffn_dropout=0.2, head_map=False)
+
+
+class TestSASRecOriginalContract(BackboneContract):
+    spec = SPECS["sasrec"]
+    config = spec.config(width=8, heads=1, order="original", attention_dropout=0.2, ffn_dropout=0.2, head_map=False,
+                         init="glorot")
+
+
 class TestBERT4RecContract(BackboneContract):
     spec = SPECS["bert4rec"]
     config = spec.config(width=8)
+
+
+class TestBERT4RecPostNormContract(BackboneContract):
+    spec = SPECS["bert4rec"]
+    config = spec.config(width=8, order="post_norm", attention_dropout=0.2)
