@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FUSED, FUSED_MASK, MATHS, EXPLICIT = "fused", "fused-mask", "maths", "explicit"
-"""The routes that attention can run: one kernel, one kernel with a folded mask, the library's maths, our own."""
+from .pointwise import pointwise
+
+FUSED, FUSED_MASK, MATHS, BLOCKWISE, EXPLICIT = "fused", "fused-mask", "maths", "blockwise", "explicit"
+"""The routes that attention can run: one kernel, one kernel with a folded mask, the library's maths, our own block by
+block, our own with all weights at hand."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ def attend(
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if normaliser is not None:
-        return _pointwise(q, k, v, _with_causal(mask, causal, q), bias, boosts, weights, scale, normaliser, drop)
+        if boosts or weights or drop is not None:
+            mask = _with_causal(mask, causal, q)
+            return _explicit_pointwise(q, k, v, mask, bias, boosts, weights, scale, normaliser, drop)
+        return Attended(pointwise(q, k, v, mask, causal, bias, scale, normaliser), BLOCKWISE)
     kept = [boost.factor for boost in boosts if boost.renormalise]
     loose = [boost.factor for boost in boosts if not boost.renormalise]
     for factor in kept:
@@ -154,7 +160,7 @@ def _mass(w: Tensor, groups: Tensor) -> Tensor:
     return (w @ groups.to(w.dtype)[:, None]) / total.masked_fill(total == 0, 1.0)
 
 
-def _pointwise(
+def _explicit_pointwise(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None, boosts: Sequence[Boost],
     weights: Sequence[Callable[[Tensor], Tensor]], scale: float, normaliser: float,
     drop: Callable[[Tensor], Tensor] | None,

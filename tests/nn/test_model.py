@@ -69,7 +69,7 @@ def test_masks_meet_biases_add_boosts_multiply_and_the_rest_compose_in_order():
 
 
 @pytest.mark.parametrize(("spec", "methods", "route"), [
-    (tiny_causal, {}, "fused"), (tiny_bidirectional, {}, "fused-mask"), (tiny_pointwise, {}, "explicit"),
+    (tiny_causal, {}, "fused"), (tiny_bidirectional, {}, "fused-mask"), (tiny_pointwise, {}, "blockwise"),
     (tiny_causal, {"mask": lambda self, ctx, layer: triangle(ctx)}, "fused-mask"),
     (tiny_causal, {"mask": lambda self, ctx, layer: None}, "fused"),
     (tiny_causal, {"boost": lambda self, ctx, layer: 1 + ones(ctx)}, "fused-mask"),
