@@ -16,7 +16,7 @@ class PopularityConfig(Config):
 class RecentPopularityConfig(Config):
     """Parameters of recent popularity."""
 
-    days: float = Field(30.0, gt=0, le=100_000, description="how far back events count, from the query")
+    days: float = Field(30.0, ge=0.001, le=100_000, description="how far back events count, from the query")
 
 
 class MarkovConfig(Config):

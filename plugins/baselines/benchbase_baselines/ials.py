@@ -48,12 +48,10 @@ class IALS:
     def users(self, histories: Events) -> np.ndarray:
         """Vectors (b, f): (Y' C Y + lambda I) x = Y' C p for each history. Source: Hu et al. 2008, eq. (4)."""
         alpha, rows = self.config.alpha, user_items(histories, len(self.items))
-        left = np.tile(self.gram, (histories.n_rows, 1, 1))
+        solved = np.empty((histories.n_rows, self.config.factors))
         for row, (first, last) in enumerate(zip(rows.indptr[:-1], rows.indptr[1:], strict=True)):
             mine = self.items[rows.indices[first:last]]
-            left[row] += alpha * mine.T @ mine
-        right = (1 + alpha) * (rows @ self.items)
-        solved: np.ndarray = np.linalg.solve(left, right[..., None])[..., 0]
+            solved[row] = np.linalg.solve(self.gram + alpha * mine.T @ mine, (1 + alpha) * mine.sum(axis=0))
         return solved
 
 
