@@ -1,5 +1,6 @@
 """Whole suites on generated worlds whose truth is known: nothing is found in noise, and a law is found."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,35 @@ def test_a_known_law_is_learned_to_within_five_per_cent_of_the_best(tmp_path: Pa
     found = records[0].facts["metrics"]["recall@1"]
     assert found >= 0.95 * best
     assert found <= best + 4 * np.sqrt(best * (1 - best) / 1500)  # nobody beats the law by more than luck
+
+
+def test_what_reads_the_order_of_events_learns_the_law_and_what_counts_items_does_not(tmp_path: Path) -> None:
+    from benchbase_synthetic.config import MarkovConfig
+    from benchbase_synthetic.truth import best_recall_at_1
+
+    pytest.importorskip("implicit")  # an optional library, in the environment that runs all tests
+    counting = ("recent_popularity", "ease", "ials")
+    records = run(
+        tmp_path, "markov[n_users=600,n_items=40,events=20]", ["ndcg@10", "recall@1"], seeds=[1],
+        train={"epochs": 40, "patience": 5, "batch": 64, "lr": 0.01},
+        base={"backbone": "gru4rec[width=32]", "objectives": ["softmax"]},
+        entries=[{"label": "recurrent"}, *({"label": name, "recommender": name} for name in ("markov", *counting))],
+    )
+    reached = {record.facts["configuration"]["label"]: record.facts["metrics"]["recall@1"] for record in records}
+    assert set(reached) == {"recurrent", "markov", *counting, "popularity", "itemknn"}
+    best = best_recall_at_1(MarkovConfig(n_users=600, n_items=40, events=20))
+    luck = 4 * np.sqrt(best * (1 - best) / 600)
+    for label in ("recurrent", "markov"):
+        assert 0.95 * best - luck <= reached.pop(label) <= best + luck, label
+    assert max(reached.values()) < best / 2, reached
+
+
+def test_what_lacks_its_library_is_a_skipped_run_with_the_reason(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "implicit", None)
+    records = run(tmp_path, "markov[n_users=60,n_items=20,events=9]", ["ndcg@10"], seeds=[1], guards=False,
+                  entries=[{"label": name, "recommender": name} for name in ("markov", "ials")])
+    found = {record.facts["configuration"]["label"]: record.facts for record in records}
+    assert found["markov"]["status"] == "ok"
+    assert found["ials"]["status"] == "skipped"
+    assert found["ials"]["reason"].startswith("ials: the library implicit is not installed.")

@@ -141,7 +141,12 @@ class _Fit:
         if supervise == "candidates":
             refuse("train.supervise", "candidates are of the action task alone", "all or last")
         for part in self.configuration.modifiers:
-            if self.causal and supervise != "last" and ask(self.registry, part, "reads_events"):
+            if not ask(self.registry, part, "reads_events"):
+                continue
+            if self.attention == "none":
+                refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, which takes attention",
+                       "a backbone with attention")
+            if self.causal and supervise != "last":
                 refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, so under a causal backbone "
                        "earlier positions would see later ones", "train.supervise: last")
 

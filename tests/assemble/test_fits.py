@@ -193,6 +193,14 @@ def test_a_reader_of_events_fits_where_no_state_sees_later_ones():
     assert verdict(MASKED, LOSS, reader) is None
 
 
+def test_a_reader_of_events_needs_attention_to_read_with():
+    reader = spec("modifier", "reader", sites={"prefix"}, reads_events=True)
+    blind = spec("backbone", "blind", attention="none", sites={"prefix"})
+    assert verdict(blind, LOSS, reader, train={"supervise": "last"}) == (
+        "reader + blind: its prefix reads events, which takes attention. Expected a backbone with attention.")
+    assert verdict(blind, LOSS, spec("modifier", "plain_prefix", sites={"prefix"})) is None
+
+
 def test_what_depends_on_parameters_is_asked_with_them():
     class Sized(Config):
         wide: bool = Field(False, description="needs more")

@@ -1,4 +1,4 @@
-"""What users and items have in common: the counts that all three recommenders stand on."""
+"""What users and items have in common, and what follows what: the counts that the recommenders stand on."""
 
 from collections.abc import Iterator
 
@@ -19,6 +19,15 @@ def user_items(events: Events, n_items: int) -> sparse.csr_array:
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix
+
+
+def transitions(events: Events, n_items: int) -> sparse.csr_array:
+    """How often an item came right after another (n_items + 1, n_items): row i is item i, column j is item j + 1."""
+    follows = np.ones(len(events.item), bool)
+    follows[events.offsets[:-1][events.lengths > 0]] = False  # a row's first event follows nothing
+    after = np.flatnonzero(follows)
+    pairs = (np.ones(len(after)), (events.item[after - 1], events.item[after] - 1))
+    return sparse.coo_array(pairs, shape=(n_items + 1, n_items)).tocsr()
 
 
 def cooccurrences(matrix: sparse.csr_array, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, sparse.csr_array]]:

@@ -1,4 +1,4 @@
-"""The core's contract of recommenders, for all three."""
+"""The core's contract of recommenders, for all of them."""
 
 from benchbase_baselines import benchbase_recommenders
 
@@ -23,3 +23,24 @@ class TestItemKNNContract(RecommenderContract):
 
 class TestEASEContract(RecommenderContract):
     spec = SPECS["ease"]
+
+
+class TestRecentPopularityContract(RecommenderContract):
+    spec = SPECS["recent_popularity"]
+    config = spec.config(days=2)
+
+
+class TestMarkovContract(RecommenderContract):
+    spec = SPECS["markov"]
+
+
+class TestIALSContract(RecommenderContract):
+    spec = SPECS["ials"]
+    config = spec.config(factors=4)
+    names_matter = True  # item vectors start at random, by id
+
+
+class TestExactIALSContract(RecommenderContract):
+    spec = SPECS["ials"]
+    config = spec.config(factors=4, solver="cholesky")
+    names_matter = True
