@@ -26,5 +26,6 @@ def load_data(suite: Suite, dataset: Part, registry: Registry, context: DataCont
     assert isinstance(spec, DatasetSpec)
     prepared = prepare(spec, dataset.config, replace(context, seed=suite.data_seed))  # type: ignore[arg-type]
     rule = suite.protocol.split
-    divided = split(prepared.interactions, prepared.catalogue, (rule.name, rule.config), suite.protocol.targets)
+    divided = split(prepared.interactions, prepared.catalogue, (rule.name, rule.config), suite.protocol.targets,
+                    suite.data_seed)
     return RunData(spec, prepared, divided)

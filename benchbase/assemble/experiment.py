@@ -9,6 +9,7 @@ import torch
 from ..config import Configuration, Suite
 from ..data.batches import Feed, FeedConfig
 from ..data.draws import derive_seed
+from ..data.windows import WINDOWINGS
 from ..errors import RunError
 from ..nn import Combiner, SequenceModel
 from ..registry import Registry
@@ -92,6 +93,7 @@ def _feed(configuration: Configuration, suite: Suite, registry: Registry, data: 
     config = FeedConfig(
         window=protocol.window, masked=model.traits.masked, query_time=protocol.query_time,
         supervise=train.supervise, mask_rate=train.mask_rate, seed=seed, negatives=_negatives(configuration, registry),
+        stride=WINDOWINGS[train.windows.name].stride(train.windows.config, protocol.window),
     )
     prepared = data.prepared
     return Feed(prepared.interactions, prepared.catalogue, data.split, config, model.compressor)

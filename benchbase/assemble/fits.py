@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from ..config import Configuration, Part, Suite
-from ..data import Catalogue, Interactions
+from ..data import SPLITS, Catalogue, Interactions
+from ..data.windows import WINDOWINGS
 from ..errors import PluginError, Refusal, brief
 from ..registry import Registry
 from ..specs import CombinerConfig, Needs
@@ -135,11 +136,20 @@ class _Fit:
             refuse(f"{self.backbone.name} + layout {self.layout}", "the backbone does not take it", _one_of(fitting))
         if self.layout != "items" and not interactions.action_names:
             refuse(f"layout {self.layout}", "the data set has no actions to make tokens of", "layout: items")
+        split = self.suite.protocol.split.name
+        if self.configuration.layout.user_token and SPLITS[split].new_users:
+            refuse(f"layout.user_token + split {split}", "nothing is learned of the tokens of users that have no "
+                   "train events, and those are evaluated", "user_token: false, or a split that trains on every user")
 
     def _supervision(self) -> None:
         supervise = self.suite.train.supervise
         if supervise == "candidates":
             refuse("train.supervise", "candidates are of the action task alone", "all or last")
+        windows, window = self.suite.train.windows, self.suite.protocol.window
+        stride = WINDOWINGS[windows.name].stride(windows.config, window)
+        if stride is not None and stride > window:
+            refuse("train.windows", f"{windows.text} leaves out events between windows of {window}",
+                   f"a stride of at most {window}, or chunks")
         for part in self.configuration.modifiers:
             if not ask(self.registry, part, "reads_events"):
                 continue

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NAME = click.argument("name", metavar="NAME[PARAMETER=VALUE,...]")
 SEED = click.option("--data-seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
-                    help="Seed of generated data and of what is drawn in preparation.")
+                    help="Seed of generated data, of what is drawn in preparation, and of the split.")
 
 
 @click.group()
@@ -53,7 +53,8 @@ def card(name: str, split: str | None, data_seed: int, json_: bool) -> None:
     prepared = _prepared(name, data_seed)
     facts = prepared.card
     if rule is not None:
-        facts = with_split(facts, divide(prepared.interactions, prepared.catalogue, (rule[0].name, rule[1])).facts)
+        divided = divide(prepared.interactions, prepared.catalogue, (rule[0].name, rule[1]), seed=data_seed)
+        facts = with_split(facts, divided.facts)
     if json_:
         as_json(facts)
         return

@@ -9,9 +9,9 @@ from ..registry import AUTOLOAD, Registry, autoload
 from ..specs import Config, LayoutConfig, ScorerConfig
 from .expand import Choices, Faults, Steps, expand
 from .forms import read_part
-from .models import Labelled, Protocol, Train, split_config
+from .models import Labelled, Protocol, Train, split_config, windowing_config
 from .nodes import MAX_BYTES, Node, Problems, from_plain, join, read_yaml
-from .parts import Part, resolve_part, unread, unread_part
+from .parts import Lookup, Part, resolve_part, unread, unread_part
 from .published import Published, published_faults
 from .suite import Head, Suite, expand_all
 from .validate import switch_hint, validate
@@ -134,8 +134,8 @@ class _Reader:
         self.plugins(node)
         fields = {
             "datasets": self.datasets(node),
-            "protocol": self.protocol(node.value.get("protocol")),
-            "train": self.model(Train, node.value.get("train"), "train"),
+            "protocol": self.with_part(Protocol, node, "protocol", "split", "split", split_config),
+            "train": self.with_part(Train, node, "train", "windows", "windowing", windowing_config),
             "published": _published(node.value.get("published"), self.problems),
         }
         base, grid = self.choices(node.value.get("base"), "base"), self.grid(node.value.get("grid"))
@@ -178,12 +178,14 @@ class _Reader:
             self.problems.add(given.line, "datasets", "one data set is given twice. Expected each once. Remove one.")
         return parts
 
-    def protocol(self, node: Node | None) -> Protocol:
-        if node is None or not isinstance(node.value, dict) or "split" not in node.value:
-            return self.model(Protocol, node, "protocol")
-        split = resolve_part("split", node.value["split"], "protocol.split", split_config, self.problems)
-        protocol = self.model(Protocol, node.without("split"), "protocol")
-        return protocol.model_copy(update={"split": split}) if split else protocol
+    def with_part(self, model: type[M], suite: Node, section: str, key: str, kind: str, lookup: Lookup) -> M:
+        """The model of a section, of which one key holds a part of the core."""
+        node = suite.value.get(section)
+        if node is None or not isinstance(node.value, dict) or key not in node.value:
+            return self.model(model, node, section)
+        part = resolve_part(kind, node.value[key], join(section, key), lookup, self.problems)
+        made = self.model(model, node.without(key), section)
+        return made.model_copy(update={key: part}) if part else made
 
     def model(self, model: type[M], node: Node | None, path: str) -> M:
         """The model of a section, with its defaults where the section is left out or wrong."""

@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from ..errors import BenchbaseError, ConfigError, nearest
 from ..specs import Config, LayoutConfig, ScorerConfig, defaults
+from .forms import write_part
 from .nodes import Problems, from_plain
-from .parts import Part, resolve_part
+from .parts import Lookup, Part, resolve_part
 
 MODEL_KEYS = ("backbone", "layout", "scorer", "encoders", "compressor", "modifiers", "objectives", "combiner")
 """Keys of a configuration that a recommender excludes."""
@@ -59,18 +60,41 @@ def split_config(name: str) -> type[Config]:
     return SPLITS[name].config
 
 
-def _as_split(value: Any) -> Part:
-    """A split given in Python: a part, or a part in any form."""
+def windowing_config(name: str) -> type[Config]:
+    """The parameters of a windowing; ConfigError where there is none of that name."""
+    from ..data.windows import WINDOWINGS
+
+    if name not in WINDOWINGS:
+        raise ConfigError([f"no windowing named '{name}'. {nearest(name, WINDOWINGS, 'Windowings')}"])
+    return WINDOWINGS[name].config
+
+
+def _part_of(kind: str, lookup: Lookup, value: Any) -> Part:
+    """A part of the core given in Python: a part, or a part in any form."""
     if isinstance(value, Part):
         return value
     problems = Problems()
-    part = resolve_part("split", from_plain(value, problems), "split", split_config, problems)
+    part = resolve_part(kind, from_plain(value, problems), kind, lookup, problems)
     if part is None or problems.texts():
         raise ValueError("; ".join(problems.texts()))
     return part
 
 
+def _as_split(value: Any) -> Part:
+    return _part_of("split", split_config, value)
+
+
+def _as_windowing(value: Any) -> Part:
+    return _part_of("windowing", windowing_config, value)
+
+
+def _bracket_form(part: Part) -> str:
+    """A part of scalar parameters as text; a name alone where it has none, as older records have it."""
+    return write_part(part.name, defaults(part.config))
+
+
 Split = Annotated[Part, BeforeValidator(_as_split), PlainSerializer(Part.canonical)]
+Windowing = Annotated[Part, BeforeValidator(_as_windowing), PlainSerializer(_bracket_form)]
 Metrics = Annotated[
     tuple[Annotated[str, AfterValidator(_metric)], ...], AfterValidator(distinct), AfterValidator(_no_alias_twice)
 ]
@@ -127,7 +151,9 @@ class Train(Config):
     clip: float | None = Field(None, gt=0, description="bound of the gradient's norm; null = none")
     threads: int = Field(1, ge=1, le=1024, description="CPU threads of a run; they change the last digits")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
-    windows: Literal["last"] = Field("last", description="how long sequences are cut for training")
+    windows: Windowing = Field(
+        default_factory=lambda: _as_windowing("last"), description="how long sequences are cut for training"
+    )
     supervise: Literal["all", "last", "candidates"] = Field("all", description="events that are learned from")
     mask_rate: float = Field(0.2, gt=0, lt=1, description="share of events hidden for a masked backbone")
     buckets: int = Field(4, ge=1, description="length groups inside a batch")

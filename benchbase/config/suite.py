@@ -40,7 +40,7 @@ class Suite(Head):
 
     datasets: tuple[Part, ...] = Field(min_length=1, description="data sets to run on")
     protocol: Protocol = Field(default_factory=Protocol, description="what is asked and how answers are judged")
-    train: Train = Field(Train(), description="how backbones learn")
+    train: Train = Field(default_factory=Train, description="how backbones learn")
     base: dict[str, Any] = Field({}, description="choices that all configurations begin with")
     grid: dict[str, tuple[Any, ...]] = Field({}, description="values per key; every combination is a configuration")
     entries: tuple[dict[str, Any], ...] = Field((), description="further configurations: base plus these keys")

@@ -120,8 +120,14 @@ def _split(facts: Mapping[str, Any]) -> list[str]:
     parts = ", ".join(f"{part} {n:,}" for part, n in facts["events"].items())
     return [
         *_line(f"split {facts['name']}", f"{parts}; leak share {share}"),
+        *_line("held-out users", _held_out(facts.get("held_out", {}))),
         *(line for warning in facts["warnings"] for line in _line("warning", warning)),
     ]
+
+
+def _held_out(users: Mapping[str, int]) -> str:
+    told = ", ".join(f"{part} {n:,}" for part, n in users.items())
+    return told and f"{told}; nothing is learned from them, their unused events are only read"
 
 
 def _line(name: str, text: str) -> list[str]:

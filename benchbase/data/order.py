@@ -54,8 +54,8 @@ class TieKeys:
 
     def __init__(self, user: np.ndarray, user_ids: np.ndarray, item: np.ndarray, item_ids: np.ndarray, seed: int):
         self.user, self.item = user, item
-        self.user_hash = _hash_ids(user_ids, seed)
-        self.item_hash = _hash_ids(item_ids, seed + 1)
+        self.user_hash = hash_ids(user_ids, seed)
+        self.item_hash = hash_ids(item_ids, seed + 1)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         return _mix(self.user_hash[self.user[rows]] + self.item_hash[self.item[rows]])
@@ -102,7 +102,7 @@ def _argsort(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return key & ((1 << row_bits) - 1)
 
 
-def _hash_ids(ids: np.ndarray, seed: int) -> np.ndarray:
+def hash_ids(ids: np.ndarray, seed: int) -> np.ndarray:
     """A 64-bit hash of every id, the same on every machine."""
     if ids.dtype.kind in "iu":
         raw = ids.astype(np.uint64)

@@ -10,10 +10,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import ConfigError, Refusal, nearest
 from ..specs import Config
+from .draws import derive_seed
 from .interactions import Interactions
+from .order import hash_ids
 
 TRAIN, VALID, TEST, UNUSED = range(4)
 PARTS = ("train", "valid", "test", "unused")
+"""Unused are events that are neither learned from nor evaluated; later events of their user read them all the same."""
 
 Division = tuple[np.ndarray, dict[str, Any]]
 """The part of every event, (n,) uint8, and what the rule adds to the split's facts."""
@@ -21,11 +24,16 @@ Division = tuple[np.ndarray, dict[str, Any]]
 
 @dataclass(frozen=True)
 class SplitRule:
-    """A way to divide: its name in a suite, its parameters, and the function that divides."""
+    """A way to divide: its name in a suite, its parameters, and the function that divides.
+
+    `divide(interactions, config, seed)` draws from nothing but the seed. A user's train events are the oldest of the
+    user. `new_users`: nothing is learned from those that are evaluated.
+    """
 
     name: str
     config: type[Config]
-    divide: Callable[[Interactions, Any], Division]
+    divide: Callable[[Interactions, Any, int], Division]
+    new_users: bool = False
 
 
 def _seconds(value: Any) -> Any:
@@ -83,13 +91,21 @@ class TemporalRatio(Fractions):
     """Each user's last events are test, those before valid: at least one each for users with three events or more."""
 
 
-def global_time(interactions: Interactions, config: GlobalTime) -> Division:
+class UserHoldout(Fractions):
+    """Some users are held out whole: all others train, and of theirs the latest events are valid or test."""
+
+    valid: float = Field(0.1, ge=0, lt=1, description="Share of users held out for the valid part")
+    test: float = Field(0.1, gt=0, lt=1, description="Share of users held out for the test part")
+    context: float = Field(0.8, gt=0, lt=1, description="Share of a held-out user's events that are only read")
+
+
+def global_time(interactions: Interactions, config: GlobalTime, seed: int) -> Division:
     """Events from `test_from` on are test, from `valid_from` on valid, earlier ones train, whoever's they are."""
     time = interactions.timestamp
     if time is None:
         raise Refusal(
             "split global_time: the data set has no timestamps. Expected a time for every event. "
-            "Use leave_one_out or temporal_ratio, which need only an order."
+            "Use leave_one_out, temporal_ratio or user_holdout, which need only an order."
         )
     if config.valid_from is not None and config.test_from is not None:
         valid_from, test_from = config.valid_from, config.test_from
@@ -109,7 +125,7 @@ def _cuts(time: np.ndarray, config: Fractions) -> tuple[int, int]:
     return int(ordered[n - n_later]), int(ordered[n - n_test])
 
 
-def leave_one_out(interactions: Interactions, config: LeaveOneOut) -> Division:
+def leave_one_out(interactions: Interactions, config: LeaveOneOut, seed: int) -> Division:
     """Two events at the end of each user of three or more; shorter users only train."""
     part = np.zeros(interactions.n_events, np.uint8)
     long_enough = np.diff(interactions.offsets) >= 3
@@ -118,7 +134,7 @@ def leave_one_out(interactions: Interactions, config: LeaveOneOut) -> Division:
     return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
 
 
-def temporal_ratio(interactions: Interactions, config: TemporalRatio) -> Division:
+def temporal_ratio(interactions: Interactions, config: TemporalRatio, seed: int) -> Division:
     """Shares of each user's own events, rounded down but one at least, as of those to train on.
 
     Users of fewer than three only train.
@@ -134,12 +150,39 @@ def temporal_ratio(interactions: Interactions, config: TemporalRatio) -> Divisio
     return part, {"users_too_short": int(np.count_nonzero(size < 3))}
 
 
+def user_holdout(interactions: Interactions, config: UserHoldout, seed: int) -> Division:
+    """Shares of the users, those whose ids hash lowest under the seed; their oldest events are context, unused.
+
+    At least one event of a held-out user is context and one is not, so that users of fewer than two only train.
+    """
+    size = np.diff(interactions.offsets)
+    able = np.flatnonzero(size >= 2)
+    n_valid, n_test = _held_out(len(able), config)
+    ids = np.arange(interactions.n_users) if interactions.user_ids is None else interactions.user_ids
+    order = able[np.argsort(hash_ids(ids, derive_seed(seed, "user_holdout"))[able], kind="stable")]
+    later = np.full(interactions.n_users, TRAIN, np.uint8)
+    later[order[:n_test]], later[order[n_test : n_test + n_valid]] = TEST, VALID
+    n_context = np.clip((size * config.context).astype(np.int64), 1, size - 1)
+    place = np.arange(interactions.n_events) - np.repeat(interactions.offsets[:-1], size)
+    part = np.repeat(later, size)
+    part[(place < np.repeat(n_context, size)) & (part != TRAIN)] = UNUSED
+    return part, {"users_too_short": int(np.count_nonzero(size < 2)), "held_out": {"valid": n_valid, "test": n_test}}
+
+
+def _held_out(n: int, config: Fractions) -> tuple[int, int]:
+    """How many of n users are valid and test: at least one each where asked for, as long as one is left to train on."""
+    n_test = min(max(1, round(n * config.test)), max(n - 1, 0))
+    n_valid = max(1, round(n * config.valid)) if config.valid else 0
+    return min(n_valid, max(n - n_test - 1, 0)), n_test
+
+
 SPLITS: Mapping[str, SplitRule] = {
     rule.name: rule
     for rule in (
         SplitRule("global_time", GlobalTime, global_time),
         SplitRule("leave_one_out", LeaveOneOut, leave_one_out),
         SplitRule("temporal_ratio", TemporalRatio, temporal_ratio),
+        SplitRule("user_holdout", UserHoldout, user_holdout, new_users=True),
     )
 }
 

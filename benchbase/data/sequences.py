@@ -59,18 +59,23 @@ def train_lengths(interactions: Interactions, split: Split) -> np.ndarray:
     return np.asarray(total[interactions.offsets[1:]] - total[interactions.offsets[:-1]])
 
 
-def train_rows(interactions: Interactions, split: Split, window: int, masked: bool) -> Rows:
-    """One row per user: the most recent train-part events.
+def train_rows(interactions: Interactions, split: Split, window: int, masked: bool, stride: int | None = None) -> Rows:
+    """One row per user, the most recent train-part events, or one every `stride` events back to the first.
 
     A row to be masked holds up to `window` of them; otherwise one more, whose item is predicted and never
-    read. Users with fewer events than a prediction needs (1 masked, 2 otherwise) are left out.
+    read. A row's first event is read, so that it is a target of the row before it alone. Users with fewer events than
+    a prediction needs (1 masked, 2 otherwise) are left out.
     """
     lengths = train_lengths(interactions, split)
     user = np.flatnonzero(lengths >= (1 if masked else 2))
-    first = interactions.offsets[user]
-    stop = first + lengths[user]
-    start = np.maximum(first, stop - window - (0 if masked else 1))
-    return Rows(user, first, start, stop)
+    span = window + (0 if masked else 1)
+    first, lengths = interactions.offsets[user], lengths[user]
+    stop = first + lengths
+    if stride is not None:
+        n = 1 + -(-np.maximum(lengths - span, 0) // stride)
+        back = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)  # 0 for a user's newest window, then 1, 2, ...
+        user, first, stop = np.repeat(user, n), np.repeat(first, n), np.repeat(stop, n) - back * stride
+    return Rows(user, first, np.maximum(first, stop - span), stop)
 
 
 def score_rows(interactions: Interactions, events: np.ndarray, window: int) -> Rows:

@@ -1,7 +1,7 @@
 """Splits: which events a model learns from, and which events it is evaluated on.
 
-Inputs of an evaluated event are all the user's earlier events, the valid part included; parameters learn from the
-train part only.
+Inputs of an evaluated event are all the user's earlier events, whatever their part; parameters learn from the train
+part only.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,9 @@ Targets = Literal["next", "each"]
 class Split:
     """A division of events into parts, and the events to evaluate.
 
-    `part` (n_events,) uint8: 0 train, 1 valid, 2 test, 3 unused. `valid_events`, `test_events`: rows of the
-    interactions, int64, ascending; each has an earlier event of its user. `facts`: counts and shares for the card.
+    `part` (n_events,) uint8: 0 train, 1 valid, 2 test, 3 unused (read, never learned from). `valid_events`,
+    `test_events`: rows of the interactions, int64, ascending; each has an earlier event of its user. `facts`: counts
+    and shares for the card.
     """
 
     part: np.ndarray
@@ -51,8 +52,9 @@ def split(
     catalogue: Catalogue,
     how: str | Mapping[str, Any] | tuple[str, Config] = "global_time",
     targets: Targets = "next",
+    seed: int = 0,
 ) -> Split:
-    """Divide events and choose those to evaluate.
+    """Divide events and choose those to evaluate; `seed` is of what a split draws, the suite's `data_seed`.
 
     `targets`: `next`, each user's first event of a part; `each`, all of them. An event without an earlier event of
     its user cannot be evaluated: it is left out and counted. Errors: `Refusal` where the data lacks what the split
@@ -61,7 +63,7 @@ def split(
     if targets not in ("next", "each"):
         raise ConfigError([f"targets: no such choice {targets!r}. {nearest(targets, ('next', 'each'))}"])
     rule, config = resolve_split(how)
-    part, facts = rule.divide(interactions, config)
+    part, facts = rule.divide(interactions, config, seed)
     _check_parts(part, rule, config)
     first = interactions.offsets[:-1][np.diff(interactions.offsets) > 0]
     chosen = {name: _events(interactions, part, value, targets) for name, value in (("valid", VALID), ("test", TEST))}

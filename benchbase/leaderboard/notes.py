@@ -32,6 +32,7 @@ def protocol(records: Sequence[Record]) -> str:
     stop = f"patience {train['patience']}" if train["patience"] else "no early stop"
     return "; ".join((
         f"split {rules['split']['name']}", f"targets {rules['targets']}", f"window {rules['window']}",
+        *(f"training windows {windows}" for windows in [train.get("windows", "last")] if windows != "last"),
         f"full ranking over the {rules['candidates'].replace('_', ' ')}", seen[rules["filter_seen"]],
         f"at most {train['epochs']} epochs, {stop}, {train['threads']} thread{'s' * (train['threads'] > 1)}",
     ))

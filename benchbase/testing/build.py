@@ -88,7 +88,8 @@ def make_experiment(
     )
     world = world or tiny_world()
     rule = suite.protocol.split
-    divided = split(world.interactions, world.catalogue, (rule.name, rule.config), suite.protocol.targets)
+    divided = split(world.interactions, world.catalogue, (rule.name, rule.config), suite.protocol.targets,
+                    suite.data_seed)
     data = RunData(tiny_data, Prepared(world.interactions, world.catalogue, {}, "tiny"), divided)
     return assemble(configuration, suite, registry, data, seed)
 

@@ -75,7 +75,8 @@ def verdict(*specs, data=DATA, layout="items", protocol=None, train=None, combin
     configuration = Configuration(
         backbone=of["backbone"][0] if of["backbone"] else None, modifiers=tuple(of["modifier"]),
         objectives=tuple(of["objective"]), combiner=of["combiner"][0] if of["combiner"] else None,
-        compressor=of["compressor"][0] if of["compressor"] else None, layout=LayoutConfig(kind=layout),
+        compressor=of["compressor"][0] if of["compressor"] else None,
+        layout=layout if isinstance(layout, LayoutConfig) else LayoutConfig(kind=layout),
         recommender=of["recommender"][0] if of["recommender"] else None,
     )
     suite = suite_of(protocol, train)
@@ -156,6 +157,11 @@ def test_what_fits_is_let_through():
      {"data": data_of(domain=None), "protocol": {"candidates": "domain"}}),
     ("protocol.tasks: the action task cannot be trained yet. Expected tasks: [next_item].", [],
      {"protocol": {"tasks": ["next_item", "action"]}}),
+    ("layout.user_token + split user_holdout: nothing is learned of the tokens of users that have no train events, and "
+     "those are evaluated. Expected user_token: false, or a split that trains on every user.", [],
+     {"protocol": {"split": "user_holdout"}, "layout": LayoutConfig(user_token=True)}),
+    ("train.windows: slide[stride=6] leaves out events between windows of 5. Expected a stride of at most 5, or "
+     "chunks.", [], {"protocol": {"window": 5}, "train": {"windows": "slide[stride=6]"}}),
 ])
 def test_a_refusal_says_who_why_and_what_instead(wanted, specs, given):
     given = dict(given)
@@ -199,6 +205,15 @@ def test_a_reader_of_events_needs_attention_to_read_with():
     assert verdict(blind, LOSS, reader, train={"supervise": "last"}) == (
         "reader + blind: its prefix reads events, which takes attention. Expected a backbone with attention.")
     assert verdict(blind, LOSS, spec("modifier", "plain_prefix", sites={"prefix"})) is None
+
+
+def test_held_out_users_and_windows_that_meet_are_let_through():
+    token = LayoutConfig(user_token=True)
+    assert verdict(PLAIN, LOSS, layout=token) is None
+    assert verdict(PLAIN, LOSS, protocol={"split": "user_holdout"}) is None
+    for windows in ("chunks", "slide[stride=5]", "slide[stride=1]"):
+        assert verdict(PLAIN, LOSS, protocol={"window": 5}, train={"windows": windows}) is None
+    assert verdict(spec("recommender", "whole"), protocol={"window": 5}, train={"windows": "slide[stride=6]"}) is None
 
 
 def test_what_depends_on_parameters_is_asked_with_them():

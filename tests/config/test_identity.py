@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchbase.config import Configuration, Part, Protocol, Train, canonical_json, run_id
+from benchbase.config import Configuration, Part, Protocol, Train, canonical_json, load_suite, run_id
 from benchbase.errors import ConfigError
-from benchbase.specs import Config
+from benchbase.specs import Config, defaults
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -62,6 +62,8 @@ BASE = {"backbone": "plain", "objectives": ["softmax"]}
         {"base": {**BASE, "backbone": "plain[width=64]"}},
         {"base": {**BASE, "layout": "items", "modifiers": [], "compressor": None}},
         {"protocol": {"split": {"name": "leave_one_out"}, "window": 50}},
+        {"train": {"windows": "last"}},
+        {"train": {"windows": {"name": "last"}}},
         {"suite": "other", "seeds": [1, 2], "guards": False, "entries": [{"backbone": "deep"}]},
         {"datasets": ["files[path=elsewhere]"]},
     ],
@@ -82,6 +84,7 @@ def test_what_a_run_id_does_not_depend_on(suite, registry, keys):
         {"protocol": {"split": "leave_one_out", "window": 51}},
         {"train": {"device": "cpu"}},
         {"train": {"threads": 2}},
+        {"train": {"windows": "chunks"}},
         {"data_seed": 1},
     ],
 )
@@ -195,6 +198,21 @@ def test_metrics_of_both_tasks():
     assert Protocol(tasks=("action",)).metrics == ("ne", "auc")
     both = Protocol(tasks=("next_item", "action"), metrics=("ndcg@10", "ne"))
     assert both.metrics == ("ndcg@10", "ne")
+
+
+@pytest.mark.parametrize("form", ["last", "chunks", "slide[stride=25]"])
+def test_windowings_are_written_as_text_and_read_in_any_form(suite, registry, form):
+    name, _, stride = form.removesuffix("]").partition("[stride=")
+    mapping = {"name": name} | ({"stride": int(stride)} if stride else {})
+    one, other = Train(windows=form), Train(windows=mapping)
+    assert one == other and one.windows.name == name
+    assert defaults(one)["windows"] == defaults(other)["windows"] == form
+    assert Train(**defaults(one)) == one
+    loaded = suite(train={"windows": mapping})
+    assert loaded.train == one and loaded.canonical()["train"]["windows"] == form
+    assert load_suite(loaded.canonical(), registry) == loaded
+    with pytest.raises(ValueError, match=r"windowing.name: no windowing named 'chunk'\. Did you mean 'chunks'\?"):
+        Train(windows="chunk")
 
 
 def test_training_has_its_defaults():

@@ -307,7 +307,7 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"protocol": {"split": "leave_one"}},
             "protocol.split.name: no split named 'leave_one'. Did you mean 'leave_one_out'? "
-            "Splits: global_time, leave_one_out, temporal_ratio.",
+            "Splits: global_time, leave_one_out, temporal_ratio, user_holdout.",
         ),
         (
             {"protocol": {"split": None}},
@@ -315,8 +315,22 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         ),
         ({"train": 3}, None),
         (
-            {"train": {"windows": "chunks"}},
-            "train.windows: is 'chunks'. Expected 'last' (how long sequences are cut for training).",
+            {"train": {"windows": "chunk"}},
+            "train.windows.name: no windowing named 'chunk'. Did you mean 'chunks'? Windowings: chunks, last, slide.",
+        ),
+        (
+            {"train": {"windows": "slide"}},
+            "train.windows.stride: missing. Expected a value (Events from the end of one window to the end of the "
+            "next; at most a window).",
+        ),
+        (
+            {"train": {"windows": "slide[stride=0]"}},
+            "train.windows.stride: is 0. Expected greater than or equal to 1 (Events from the end of one window to the "
+            "end of the next; at most a window).",
+        ),
+        (
+            {"train": {"windows": 3}},
+            "train.windows: is 3. Expected the name of a windowing, or {name: ..., parameter: ...}.",
         ),
         (
             {"base": []},

@@ -127,6 +127,15 @@ def test_the_text_shows_the_facts(tmp_path):
     assert "nothing" not in text
 
 
+def test_the_text_says_who_is_held_out(tmp_path):
+    found, prepared = card(tmp_path)
+    assert "held-out" not in render(found)
+    facts = split(prepared.interactions, prepared.catalogue, {"name": "user_holdout", "valid": 0}).facts
+    text = render(with_split(prepared.card, facts))
+    assert "split user_holdout: train 3, valid 0, test 1, unused 2; leak share" in text
+    assert "held-out users:   valid 0, test 1; nothing is learned from them, their unused events are only read" in text
+
+
 def test_the_text_says_when_there_are_no_timestamps(tmp_path):
     spec = DatasetSpec(
         name="bare",

@@ -1,5 +1,6 @@
 """Splits: what each promises on any data, and every message."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -8,11 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchbase.data import TEST, TRAIN, UNUSED, VALID, DatasetConfig, Log, encode, resolve_split, split
+from benchbase.data.sequences import train_events, train_lengths
 from benchbase.errors import ConfigError, DataError, Refusal
 
 EVENTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(0, 30)), min_size=3, max_size=60)
 TARGETS = st.sampled_from(["next", "each"])
-SPLITS = st.sampled_from(["global_time", "leave_one_out", {"name": "temporal_ratio", "valid": 0.2, "test": 0.3}])
+SPLITS = st.sampled_from([
+    "global_time", "leave_one_out", {"name": "temporal_ratio", "valid": 0.2, "test": 0.3},
+    {"name": "user_holdout", "valid": 0.3, "test": 0.3, "context": 0.5},
+])
 
 
 def data(events, times=True):
@@ -46,8 +51,9 @@ def test_evaluated_events_are_in_their_part_and_have_a_past(events, how, targets
 def test_a_users_training_precedes_valid_precedes_test(events, how):
     interactions, found = divide(events, how)
     for user in range(interactions.n_users):
-        part = found.part[interactions.offsets[user] : interactions.offsets[user + 1]].astype(int)
-        assert (np.diff(part) >= 0).all()
+        part = found.part[interactions.offsets[user] : interactions.offsets[user + 1]].tolist()
+        order = [(TRAIN, UNUSED, VALID, TEST).index(each) for each in part]
+        assert order == sorted(order)
 
 
 @given(EVENTS, SPLITS)
@@ -103,6 +109,88 @@ def test_temporal_ratio_gives_each_long_user_shares_and_something_to_train_on(ev
         assert sizes[TEST] == min(max(1, int(n * test)), n - sizes[VALID] - 1)
 
 
+@given(EVENTS, st.floats(0, 0.49), st.floats(0.01, 0.49), st.floats(0.01, 0.99), st.integers(0, 99))
+def test_user_holdout_trains_on_whole_users_and_holds_out_the_others(events, valid, test, context, seed):
+    interactions, _ = data(events)
+    rule, config = resolve_split({"name": "user_holdout", "valid": valid, "test": test, "context": context})
+    part, facts = rule.divide(interactions, config, seed)
+    held = {"valid": 0, "test": 0}
+    sizes = np.diff(interactions.offsets)
+    for user, size in enumerate(sizes.tolist()):
+        own = part[interactions.offsets[user] : interactions.offsets[user + 1]].tolist()
+        if TRAIN in own:
+            assert own == [TRAIN] * size
+            continue
+        n = min(max(1, int(size * context)), size - 1)
+        assert own in ([UNUSED] * n + [VALID] * (size - n), [UNUSED] * n + [TEST] * (size - n))
+        held["valid" if VALID in own else "test"] += 1
+    able = int((sizes >= 2).sum())
+    n_test = min(max(1, round(able * test)), max(able - 1, 0))
+    assert held == facts["held_out"]
+    assert held["test"] == n_test
+    assert held["valid"] == (min(max(1, round(able * valid)), max(able - n_test - 1, 0)) if valid else 0)
+    assert facts["users_too_short"] == int((sizes < 2).sum())
+
+
+def many_users(n=200):
+    return [(user, event % 7 + 1, user + event) for user in range(1, n + 1) for event in range(4)]
+
+
+def held_out(interactions, seed, ids=None):
+    """The original ids of the test users."""
+    rule, config = resolve_split("user_holdout")
+    part, _ = rule.divide(replace(interactions, user_ids=ids) if ids is not None else interactions, config, seed)
+    users = np.unique(interactions.user[part == TEST])
+    return set((interactions.user_ids if ids is None else ids)[users].tolist())
+
+
+def test_the_seed_and_the_users_id_alone_decide_who_is_held_out():
+    interactions, _ = data(many_users())
+    once = held_out(interactions, 3)
+    assert len(once) == 20 and once == held_out(interactions, 3)
+    assert len(once & held_out(interactions, 4)) < 10
+    turned = interactions.user_ids[::-1].copy()  # all users have as many events: only their names change places
+    assert held_out(interactions, 3, turned) == once
+    assert held_out(interactions, 3, turned.astype(str).astype(object)) != {str(user) for user in once}
+    nameless = replace(interactions, user_ids=None)
+    rule, config = resolve_split("user_holdout")
+    assert (rule.divide(nameless, config, 3)[0] == TEST).sum() == 20
+
+
+def test_a_split_is_given_the_seed_and_other_rules_draw_nothing():
+    interactions, catalogue = data(many_users())
+
+    def parts(how, seed):
+        return split(interactions, catalogue, how, seed=seed).part.tolist()
+
+    assert parts("user_holdout", 0) == split(interactions, catalogue, "user_holdout").part.tolist()
+    assert parts("user_holdout", 0) != parts("user_holdout", 1)
+    for how in ("leave_one_out", "temporal_ratio", "global_time"):
+        assert parts(how, 0) == parts(how, 1)
+
+
+def test_context_is_what_a_held_out_user_starts_with():
+    """Of ten events eight are read; the ninth is evaluated, or both that are left."""
+    events = [(user, event + 1, event) for user in range(10) for event in range(10)]
+    for targets, places in (("next", {8}), ("each", {8, 9})):
+        _, found = divide(events, "user_holdout", targets)
+        assert {int(event) % 10 for event in found.test_events} == places
+        assert found.facts["events"] == {"train": 80, "valid": 2, "test": 2, "unused": 16}
+        assert found.facts["users"] == {"valid": 1, "test": 1} == found.facts["held_out"]
+    assert found.facts["leak_share"] > 0 and found.facts["warnings"]
+
+
+@given(EVENTS, SPLITS)
+def test_a_users_train_events_are_the_oldest(events, how):
+    """What the windows for training and the counts of recommenders rely on."""
+    interactions, found = divide(events, how)
+    lengths = train_lengths(interactions, found)
+    learned = train_events(interactions, found)
+    assert learned.lengths.tolist() == lengths.tolist()
+    wanted = np.concatenate([interactions.item[a : a + n] for a, n in zip(interactions.offsets, lengths, strict=False)])
+    assert learned.item.tolist() == wanted.tolist() == interactions.item[found.part == TRAIN].tolist()
+
+
 @given(EVENTS, SPLITS)
 def test_leak_and_cold_shares_are_what_they_say(events, how):
     interactions, found = divide(events, how)
@@ -152,10 +240,10 @@ def test_without_timestamps_time_splits_are_refused_and_order_splits_work():
     with pytest.raises(
         Refusal,
         match=r"^split global_time: the data set has no timestamps\. Expected a time for every "
-        r"event\. Use leave_one_out or temporal_ratio",
+        r"event\. Use leave_one_out, temporal_ratio or user_holdout, which need only an order\.",
     ):
         split(interactions, catalogue)
-    for how in ("leave_one_out", "temporal_ratio"):
+    for how in ("leave_one_out", "temporal_ratio", {"name": "user_holdout", "valid": 0}):
         assert split(interactions, catalogue, how).facts["leak_share"] == "not known"
 
 
@@ -169,6 +257,13 @@ BAD = {
         "valid": 0.6,
         "test": 0.5,
     },
+    r"^split user_holdout: valid 0\.6 and test 0\.4 leave nothing to train on\. Expected a sum below 1\.": {
+        "name": "user_holdout",
+        "valid": 0.6,
+        "test": 0.4,
+    },
+    r"^split user_holdout\.context: .*less than 1": {"name": "user_holdout", "context": 1},
+    r"^split user_holdout\.context: .*greater than 0": {"name": "user_holdout", "context": 0.0},
     r"^split global_time: only one of valid_from and test_from is given\. Expected both or neither\.": {
         "name": "global_time",
         "test_from": 3,
@@ -204,6 +299,14 @@ EMPTY = {
     ),
     r"^split global_time: the train part is empty": (LATE, {"name": "global_time", "valid_from": 0, "test_from": 3}),
     r"^split leave_one_out: the valid part is empty": ([(1, 1, 0), (1, 2, 0), (2, 1, 0)], "leave_one_out"),
+    r"^split user_holdout: the valid part is empty\. Expected events in train, valid and test\.": (
+        [(user, 1, time) for user in (1, 2) for time in range(4)],
+        "user_holdout",
+    ),
+    r"^split user_holdout: the test part is empty\.": (
+        [(user, 1, 0) for user in (1, 2, 3)],
+        {"name": "user_holdout", "valid": 0},
+    ),
     r"^split global_time: no test event has an earlier event of its user\. Expected at least one\. Keep users": (
         [(1, 1, 0), (1, 1, 1), (2, 1, 2)],
         {"name": "global_time", "valid_from": 1, "test_from": 2},

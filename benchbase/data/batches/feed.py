@@ -35,7 +35,10 @@ class Planner(Protocol):
 
 @dataclass(frozen=True)
 class FeedConfig:
-    """What decides how rows become batches; all of it belongs to the protocol or the training of the suite."""
+    """What decides how rows become batches; all of it belongs to the protocol or the training of the suite.
+
+    `stride`: events between the ends of a user's train windows; None is the last window alone.
+    """
 
     window: int
     masked: bool = False
@@ -44,6 +47,7 @@ class FeedConfig:
     mask_rate: float = 0.2
     seed: int = 0
     negatives: Mapping[str, Negatives] = field(default_factory=dict)
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,16 @@ class ScoreBatch:
 
 
 class Feed:
-    """Makes every Batch and Targets of one run; what it draws depends on (seed, epoch, user, event) alone."""
+    """Makes every Batch and Targets of one run; what it draws depends on (seed, epoch, user, event) alone.
+
+    Where train windows overlap an event meets the same negatives in each, but is hidden in each on its own.
+    """
 
     def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
                  compressor: Planner | None = None):
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
         self.compressor = compressor
-        self.rows = train_rows(interactions, split, config.window, config.masked)
+        self.rows = train_rows(interactions, split, config.window, config.masked, config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
         self._laws = {request: make_law(request, counts) for request in set(config.negatives.values())}
 
@@ -161,6 +168,9 @@ class Feed:
             return np.asarray(np.arange(columns.width) == (columns.lengths - 1)[:, None])
         keys = self._keys(derive_seed(self.config.seed, "mask", epoch), rows.user[:, None],
                           columns.index - rows.first[:, None])
+        if self.config.stride is not None and self.config.stride < self.config.window:
+            # an event that several windows hold is hidden in some of them and read in others
+            keys = mix(keys, (rows.start - rows.first)[:, None])
         return hidden_events(keys, columns.lengths, self.config.mask_rate)
 
     @staticmethod

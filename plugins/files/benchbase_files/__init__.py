@@ -1,4 +1,4 @@
-"""Your own interaction logs as data sets: CSV, TSV, Parquet, and `user item item ...` sequence files."""
+"""Your own logs as data sets: CSV, TSV, Parquet, `user item item ...` sequence files, and RecBole's atomic files."""
 
 from pathlib import Path
 
@@ -17,6 +17,11 @@ def build(config: FilesConfig, context: DataContext) -> Log:
 
 def files(config: FilesConfig, context: DataContext) -> list[Path]:
     """Every file the log is read from."""
+    if config.format == "recbole":
+        from .recbole import find_inter, find_item
+
+        inter = find_inter(context, config.path)
+        return [path for path in (inter, find_item(inter)) if path is not None]
     given = [config.path, config.times, None if config.items is None else config.items.path]
     return [find_file(context, path) for path in given if path is not None]
 

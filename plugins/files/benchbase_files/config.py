@@ -1,7 +1,7 @@
 """Parameters of the `files` data set."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,9 +26,9 @@ class Columns(Config):
 
 
 class Items(Config):
-    """A table of items, one row each."""
+    """A table of items, one row each; of a `recbole` data set: which columns of its `.item` file are what."""
 
-    path: Path = Field(description="The table; looked up like the log")
+    path: Path | None = Field(None, description="The table; looked up like the log")
     format: Table = Field("csv", description="Form of the table")
     id: str = Field("item", description="Column of the item id")
     columns: tuple[str, ...] = Field((), description="Columns to keep as they are (title, year, ...)")
@@ -42,23 +42,33 @@ class FilesConfig(DatasetConfig):
     """A log of interactions in a file; relative paths are looked up in the suite's folder, then BENCHBASE_DATA."""
 
     path: Path = Field(description="The log; `.gz` is read as it is, and found where the name lacks `.gz`")
-    format: Literal["csv", "tsv", "parquet", "sequence", "pairs"] = Field(
-        description="`sequence`: lines `user item [item ...]` in time order; `pairs`: exactly `user item`"
+    format: Literal["csv", "tsv", "parquet", "sequence", "pairs", "recbole"] = Field(
+        description="`sequence`: lines `user item [item ...]` in time order; `pairs`: exactly `user item`; `recbole`: "
+        "atomic files, a `.inter` file or the folder that holds it"
     )
-    columns: Columns = Field(default_factory=Columns, description="Which column holds what (csv, tsv, parquet)")
+    columns: Columns = Field(default_factory=Columns, description="Which column holds what (all but sequence, pairs)")
     separator: str | None = Field(
         None, description="Between columns, one character or one doubled (`::`); default: comma, tab, blanks"
     )
     header: bool = Field(True, description="The first line names the columns (csv, tsv)")
-    encoding: str = Field("utf-8", description="Text encoding (csv, tsv, sequence, pairs)")
+    encoding: str = Field("utf-8", description="Text encoding (all but parquet)")
     timestamp_unit: Literal["s", "ms", "us", "iso"] = Field("s", description="Unit of times; iso: date text")
     times: Path | None = Field(None, description="File parallel to a `sequence` file: lines `user time [time ...]`")
     file_order: bool = Field(True, description="Equal times keep the file's order; false: a seeded hash decides")
     items: Items | None = Field(None, description="A table of items (csv, tsv, parquet)")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_names(cls, given: Any) -> Any:
+        """Atomic files have usual names of their own."""
+        columns = given.get("columns", {}) if isinstance(given, dict) and given.get("format") == "recbole" else None
+        if isinstance(columns, dict):
+            return {**given, "columns": {"user": "user_id", "item": "item_id", **columns}}
+        return given
+
     @model_validator(mode="after")
     def _fit(self) -> "FilesConfig":
-        table = self.format in ("csv", "tsv", "parquet")
+        table = self.format in ("csv", "tsv", "parquet", "recbole")
         # values, not what was given: a suite handed to another process has every default filled in
         wrong = {
             "columns": not table and self.columns != Columns(),
@@ -73,10 +83,25 @@ class FilesConfig(DatasetConfig):
             raise ValueError(f"the order of a {self.format} file is its only time. Remove file_order.")
         if self.items is not None and self.columns.domain is not None:
             raise ValueError("columns.domain and an item table are both given. Name the domain in items.domain.")
+        self._check_items()
         self._check_separator()
         self._check_encoding()
         self._check_places()
         return self
+
+    def _check_items(self) -> None:
+        atomic = self.format == "recbole"
+        if atomic and self.columns.domain is not None:
+            raise ValueError("columns.domain means nothing for format recbole. Name the domain in items.domain.")
+        if self.items is None:
+            return
+        if not atomic and self.items.path is None:
+            raise ValueError("items has no path. Expected that of a table of items. Give items.path.")
+        said = ("category_separator", "format", "id", "path", "separator")
+        wrong = [name for name in said if getattr(self.items, name) != getattr(Items(), name)]
+        if atomic and wrong:
+            raise ValueError(f"items.{wrong[0]} means nothing for format recbole, whose `.item` file is beside the "
+                             "log and says it itself. Remove it.")
 
     def _check_separator(self) -> None:
         mark = self.separator
@@ -95,7 +120,7 @@ class FilesConfig(DatasetConfig):
         every = [self.columns.user, self.columns.item, self.columns.timestamp, self.columns.domain]
         every += [*self.columns.actions, *self.columns.features]
         kind: type = str if self.header or self.format == "parquet" else int
-        if self.format in ("csv", "tsv", "parquet"):
+        if self.format in ("csv", "tsv", "parquet", "recbole"):
             for column in every:
                 if column is not None and (not isinstance(column, kind) or column in (0,)):
                     expected = "the names in the header" if kind is str else "places, counted from 1 (header: false)"

@@ -24,7 +24,8 @@ PLAIN = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 
 
 class Field(NamedTuple):
-    """A column to read: its role in the log, the kind of its values (id, time, number, label), where it stands."""
+    """A column to read: its role in the log, the kind of its values (id, time, number, label, text), where it stands.
+    """
 
     role: str
     kind: str

@@ -1,5 +1,6 @@
 """Items: a table with one row an item; ids as the log has them, other columns numbers where all values are."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
 
     Errors: `DataError` with file and line.
     """
+    assert config.path is not None, "FilesConfig asks for it"
     path = find_file(context, config.path)
     named, found = _parquet(path, config) if config.format == "parquet" else _delimited(path, config, strings)
     return ItemTable(
         found,
-        {name: [_labels(text, config) for text in named[name]] for name in config.categories},
+        {name: [labels(text, config.category_separator) for text in named[name]] for name in config.categories},
         {name: _typed(named[name]) for name in config.columns},
         None if config.domain is None else named[config.domain].astype(object).to_numpy(),
     )
 
 
-def _labels(text: Any, config: Items) -> tuple[str, ...]:
-    return tuple(label for label in str(text).split(config.category_separator) if label)
+def labels(text: Any, separator: str) -> tuple[str, ...]:
+    """The labels that a text holds, with the separator between them."""
+    return tuple(label for label in str(text).split(separator) if label)
 
 
 def _features(config: Items) -> list[str]:
@@ -58,28 +61,40 @@ def _delimited(path: Path, config: Items, strings: bool) -> tuple[dict[str, Any]
     import pandas as pd
 
     layout = Layout(path, config.separator or ("," if config.format == "csv" else "\t"), True, "utf-8")
-    with reading(path):
+    features = [Field("feature", "text", name) for name in _features(config)]
+    found, values = read_rows(layout, Field("item", "id", config.id), features, "items.separator")
+    named = {str(f.column): pd.Series(column, dtype=str) for f, column in zip(features, values, strict=True)}
+    return named, ids(found, strings)
+
+
+def read_rows(layout: Layout, key: Field, features: Sequence[Field], setting: str) -> tuple[list[str], list[list[str]]]:
+    """The texts of the ids and of every feature, row by row: numbers are checked, and may be empty.
+
+    `setting` names the parameter that holds the separator. Errors: `DataError` with file and line.
+    """
+    path = layout.path
+    with reading(path, layout.encoding):
         rows = layout.rows()
         line, names = next(rows, (0, []))
         if not names:
             raise DataError(f"{path}: the file is empty. Expected a row an item under a header. Check the path.")
-        key, features = Field("item", "id", config.id), _features(config)
-        place, *places = (_known(path, name, names) for name in (config.id, *features))
+        place, *places = (_known(path, str(field.column), names) for field in (key, *features))
         texts: list[str] = []
         values: list[list[str]] = [[] for _ in places]
         for line, row in rows:
             if len(row) != len(names):
                 raise DataError(
                     f"{path}:{line}: {len(row)} columns, separated by {layout.separator!r}. Expected {len(names)}, as "
-                    "in the header. Mend the line, quote a value that holds the separator, or set items.separator."
+                    f"in the header. Mend the line, quote a value that holds the separator, or set {setting}."
                 )
             if wrong := problem(key, row[place], "s"):
                 raise DataError(f"{path}:{line}: {wrong}")
             texts.append(row[place])
-            for column, at in zip(values, places, strict=True):
+            for field, column, at in zip(features, values, places, strict=True):
+                if field.kind == "number" and row[at].strip() and (wrong := problem(field, row[at], "s")):
+                    raise DataError(f"{path}:{line}: {wrong}")
                 column.append(row[at])
-    named = {name: pd.Series(column, dtype=str) for name, column in zip(features, values, strict=True)}
-    return named, ids(texts, strings)
+    return texts, values
 
 
 def _known(path: Path, name: str, names: list[str]) -> int:

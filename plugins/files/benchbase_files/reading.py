@@ -17,6 +17,8 @@ def read_log(config: FilesConfig, context: DataContext) -> Log:
         from .sequence import read_sequence
 
         log = read_sequence(config, context)
+    elif config.format == "recbole":
+        return _read_atomic(config, context)
     else:
         log = _read_table(config, context)
     if config.items is None:
@@ -33,6 +35,14 @@ def _strings(ids: Any) -> bool:
     return np.asarray(getattr(ids, "categories", ids)).dtype.kind not in "iu"
 
 
+def _read_atomic(config: FilesConfig, context: DataContext) -> Log:
+    from .recbole import find_inter, not_read, read_inter, read_item
+
+    path, wanted = find_inter(context, config.path), fields(config)
+    log = _as_log(config, path, wanted, read_inter(path, config, wanted))
+    return replace(log, items=read_item(path, config, _strings(log.item)), facts=not_read(path, config))
+
+
 def _read_table(config: FilesConfig, context: DataContext) -> Log:
     path = find_file(context, config.path)
     wanted = fields(config)
@@ -47,6 +57,10 @@ def _read_table(config: FilesConfig, context: DataContext) -> Log:
         default = {"csv": ",", "tsv": "\t", "pairs": None}[config.format]
         layout = Layout(path, config.separator or default, header, config.encoding, config.format == "pairs")
         columns = read_delimited(layout, wanted, config.timestamp_unit)
+    return _as_log(config, path, wanted, columns)
+
+
+def _as_log(config: FilesConfig, path: Any, wanted: list[Field], columns: dict[Field, Any]) -> Log:
     take = {field.role: columns[field] for field in wanted if field.role in ("user", "item", "timestamp", "domain")}
     time = take.get("timestamp", Times(None, 1))
     return Log(

@@ -608,7 +608,7 @@ def test_parameters_that_do_not_fit_are_refused(message, parameters):
         FilesConfig(path="x", **parameters)
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "sequence", "pairs"])
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "sequence", "pairs", "recbole"])
 def test_parameters_with_every_default_filled_in_are_the_same(form):
     """As processes beside the first one get them."""
     config = FilesConfig(path="x", format=form)
