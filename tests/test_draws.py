@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from benchbase.data import draws
 from benchbase.data.draws import (
     MixedLaw,
     PopularityLaw,
@@ -69,6 +70,15 @@ def test_a_shuffle_is_a_permutation_that_its_seed_decides(n):
 def test_every_place_of_a_shuffle_is_uniform():
     first = np.array([shuffled(8, seed)[0] for seed in range(8_000)])
     assert chisquare(np.bincount(first, minlength=8)).pvalue > LEAST_P
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 40])
+def test_items_drawn_in_blocks_are_those_drawn_at_once(monkeypatch, count):
+    law, avoid = UniformLaw(50), np.arange(1, 31)
+    at_once = draw_items(law, keys(30), count, avoid)
+    monkeypatch.setattr(draws, "DRAWS", 20)
+    assert np.array_equal(draw_items(law, keys(30), count, avoid), at_once)
+    assert draw_items(law, keys(0), count).shape == (0, count)
 
 
 def test_the_uniform_law_is_uniform():

@@ -12,6 +12,9 @@ from ..specs import Negatives
 
 _GOLDEN, _MIX1, _MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
+DRAWS = 2**14
+"""Items drawn at a time, so that a dozen passes over their numbers find them in cache: several times faster."""
+
 
 def derive_seed(seed: int, *words: str | int) -> int:
     """A seed of 63 bits for one purpose, from a run's seed and words that name the purpose."""
@@ -114,8 +117,13 @@ def make_law(request: Negatives, counts: np.ndarray) -> Law:
 
 def draw_items(law: Law, key: np.ndarray, count: int, avoid: np.ndarray | None = None) -> np.ndarray:
     """Items (P, count) int64 from keys (P,), none of them `avoid` (P,) unless the law has nothing else to give."""
-    u = uniform(mix(key[:, None], np.arange(count)))
-    return law.pick(u, None if avoid is None else avoid[:, None])
+    items = np.empty((len(key), count), np.int64)
+    step = max(1, DRAWS // max(1, count))
+    for start in range(0, len(key), step):
+        rows = slice(start, start + step)
+        u = uniform(mix(key[rows, None], np.arange(count)))
+        items[rows] = law.pick(u, None if avoid is None else avoid[rows, None])
+    return items
 
 
 def hidden_events(key: np.ndarray, lengths: np.ndarray, rate: float) -> np.ndarray:

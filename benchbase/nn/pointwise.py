@@ -98,7 +98,8 @@ class _Pointwise(torch.autograd.Function):
 
 def _packed(x: Tensor, factor: float = 1.0) -> Tensor:
     """x times the factor, one head after the other in memory, as the products want it."""
-    return x.contiguous() if factor == 1.0 else torch.mul(x, factor, out=torch.empty(x.shape).to(x))
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    return x.contiguous() if factor == 1.0 else torch.mul(x, factor, out=out)
 
 
 def _scores(q: Tensor, k: Tensor, bias: Tensor | None, block: _Block) -> Tensor:
