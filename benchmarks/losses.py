@@ -4,8 +4,8 @@
 catalogue milliseconds a step, positions a second, peak memory above what was there, and how much faster each loss is
 than two references: `materialised`, all logits and the library's cross-entropy, and `softmax`, the exact full softmax.
 `gathered` is gbce with the vectors of its negatives copied for each position, as one writes it first. What would take
-more than `--limit` MiB is left out. All are timed in turn, and the best of `--repeats` counts, since a busy machine only
-adds. Needs the plugin `losses`.
+more than `--limit` MiB is left out. All are timed in turn, and the best of `--repeats` counts: a busy machine adds.
+Needs the plugin `losses`.
 """
 
 import argparse

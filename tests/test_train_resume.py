@@ -79,6 +79,8 @@ class Pair(CombinerConfig):
 
 sampled = ObjectiveSpec(name="sampled", config=Config, build=lambda config, context: Sampled(), source="here",
                         needs=Needs(negatives=Negatives(count=3, law="popularity")))
+in_batch = ObjectiveSpec(name="in_batch", config=Config, build=lambda config, context: Sampled(), source="here",
+                         needs=Needs(negatives=Negatives(count=3, law="in_batch", scope="batch")))
 remembering = ObjectiveSpec(name="remembering", config=Config, build=lambda config, context: Remembering(),
                             source="here")
 noisy = ObjectiveSpec(name="noisy", config=Config, build=lambda config, context: Noisy(), source="here")
@@ -89,6 +91,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "dropout": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax]},
     "masked": {"backbone": (tiny_bidirectional, DROPOUT), "objectives": [tiny_softmax]},
     "negatives": {"backbone": (tiny_causal, DROPOUT), "objectives": [sampled]},
+    "in_batch": {"backbone": (tiny_bidirectional, DROPOUT), "objectives": [in_batch, sampled]},
     "combiner": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax, remembering], "combiner": sliding},
     "memory": {"backbone": (tiny_bidirectional, None), "objectives": [tiny_softmax, remembering, sampled],
                "train": {"optimizer": "adamw", "weight_decay": 0.1, "clip": 0.5}},

@@ -21,7 +21,6 @@ from benchbase.nn import BoundScorer, ItemBias, ItemEmbedding, Scorer
 from benchbase.specs import ScorerConfig
 from benchbase.testing.build import make_experiment, train_step
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise
-from benchbase.train import fit
 
 torch.set_num_threads(1)
 SPECS = {spec.name: spec for spec in benchbase_objectives()}
@@ -325,14 +324,6 @@ def test_every_loss_trains_every_kind_of_backbone(name: str, backbone: str) -> N
         losses.append(step.losses[f"{name}.nll"].item())
         optimizer.step()
     assert losses[-1] < 0.7 * losses[0]
-
-
-@pytest.mark.parametrize("backbone", list(BACKBONES))
-def test_a_run_takes_its_negatives_out_of_its_own_steps(backbone: str) -> None:
-    part = (SPECS["in_batch_softmax"], {"negatives": 5})
-    curve = fit(make_experiment(BACKBONES[backbone], objectives=[part], train={"epochs": 2})).curve
-    assert [what for _, what, _ in curve].count("train.in_batch_softmax.nll") == 2
-    assert all(math.isfinite(value) for *_, value in curve)
 
 
 class TestSpecs:
