@@ -8,6 +8,8 @@ import click
 from .printing import JSON, as_json, as_table, shell, what_next
 
 if TYPE_CHECKING:
+    from ..config import Part
+    from ..config.parts import Lookup
     from ..data import Prepared
 
 NAME = click.argument("name", metavar="NAME[PARAMETER=VALUE,...]")
@@ -41,19 +43,20 @@ def list_(json_: bool) -> None:
 
 @data.command()
 @NAME
-@click.option("--split", metavar="SPLIT", help="Also describe this split, such as leave_one_out.")
+@click.option("--split", metavar="SPLIT[PARAMETER=VALUE,...]", help="Also describe this split, such as leave_one_out.")
 @SEED
 @JSON
 def card(name: str, split: str | None, data_seed: int, json_: bool) -> None:
     """Describe a data set: counts, licence, checksums, what filters removed, ties, repeated pairs, leak share."""
-    from ..data import render, resolve_split, with_split
+    from ..config.models import split_config
+    from ..data import render, with_split
     from ..data import split as divide
 
-    rule = resolve_split(split) if split else None
+    rule = _part("split", split, split_config) if split else None
     prepared = _prepared(name, data_seed)
     facts = prepared.card
     if rule is not None:
-        divided = divide(prepared.interactions, prepared.catalogue, (rule[0].name, rule[1]), seed=data_seed)
+        divided = divide(prepared.interactions, prepared.catalogue, (rule.name, rule.config), seed=data_seed)
         facts = with_split(facts, divided.facts)
     if json_:
         as_json(facts)
@@ -112,13 +115,19 @@ def _prepared(name: str, seed: int, refresh: bool = False) -> "Prepared":
 
 def _resolve(text: str) -> tuple[Any, Any]:
     """The spec of a data set and its parameters, from the bracket form."""
-    from ..config.nodes import Node, Problems
-    from ..config.parts import resolve_part
     from ..registry import Registry
 
-    registry, problems = Registry.load(), Problems()
-    node = Node(text)
-    part = resolve_part("dataset", node, "dataset", lambda name: registry.get("dataset", name).config, problems)
+    registry = Registry.load()
+    part = _part("dataset", text, lambda name: registry.get("dataset", name).config)
+    return registry.get("dataset", part.name), part.config
+
+
+def _part(kind: str, text: str, lookup: "Lookup") -> "Part":
+    from ..config.nodes import Node, Problems
+    from ..config.parts import resolve_part
+
+    problems = Problems()
+    part = resolve_part(kind, Node(text), kind, lookup, problems)
     problems.check()
     assert part is not None, "a part that does not resolve has problems"
-    return registry.get("dataset", part.name), part.config
+    return part

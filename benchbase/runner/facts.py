@@ -58,6 +58,7 @@ class Training(Form):
     epochs: Count
     patience: Count
     threads: Count
+    windows: str = "last"
 
 
 class SplitFacts(Form):

@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 import benchbase
 from benchbase import train
 from benchbase.cli import COMMANDS, main
+from benchbase.data import DatasetConfig, encode, split
+from benchbase.testing.world import tiny_log
 
 Call = Callable[..., Result]
 
@@ -218,6 +220,11 @@ def test_data(call: Call) -> None:
     assert "leak share" in good(call("data", "card", "tiny_data", "--split", "leave_one_out"))
     card = json.loads(good(call("data", "card", "tiny_data[min_item_events=9]", "--data-seed", "3", "--json")))
     assert card["config"]["min_item_events"] == 9 and card["data_seed"] == 3
+    drawn = ("--split", "user_holdout[test=0.4]", "--data-seed", "3", "--json")
+    held_out = good(call("data", "card", "tiny_data", *drawn))
+    events = encode(tiny_log(seed=3), DatasetConfig(), 3)[:2]
+    right, wrong = (split(*events, {"name": "user_holdout", "test": 0.4}, seed=seed).facts for seed in (3, 0))
+    assert json.loads(held_out)["splits"]["user_holdout"] == right != wrong
     assert "24 users, 30 items" in good(call("data", "prepare", "tiny_data", "--refresh"))
     assert json.loads(good(call("data", "prepare", "tiny_data", "--json")))["users"] == 24
 
@@ -231,7 +238,8 @@ def test_data(call: Call) -> None:
     (["data", "card", "tiny_dat"], "dataset.name: no dataset named 'tiny_dat'. Did you mean 'tiny_data'?"),
     (["data", "card", "tiny_data[x=1]"], "dataset.x: unknown parameter. Parameters: "),
     (["data", "prepare", "tiny_data[x"], "dataset: 'tiny_data[x' is no part. Expected name or name[parameter=value"),
-    (["data", "card", "tiny_data", "--split", "half"], "split: no split named 'half'. Known: "),
+    (["data", "card", "tiny_data", "--split", "half"], "split.name: no split named 'half'. Splits: "),
+    (["data", "card", "tiny_data", "--split", "user_holdout[test=2]"], "split.test: is 2. Expected less than 1 (Share"),
     (["data", "fetch", "tiny_data"], "dataset tiny_data: it cannot be fetched. Expected one that can"),
     (["run"], "Missing argument 'SUITE'"),
     (["ru"], "No such command 'ru'"),
