@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar
 from unittest import SkipTest
 
@@ -12,7 +13,7 @@ from ..data.batches import Batch, Targets
 from ..nn import Encoded, SequenceModel
 from ..specs import BackboneSpec, BuildContext, Config, LayoutConfig
 from .build import make_model, part_config
-from .checking import cotangent, distinct, encode, rewound
+from .checking import cotangent, distinct, encode, rewound, said
 from .spies import ragged_prefix
 from .tiny import tiny_softmax
 from .world import tiny_batch, tiny_context
@@ -37,7 +38,10 @@ class Situation:
         """The forward pass, each time with the same random numbers and the buffers as they were built."""
         for (module, name), buffer in self.buffers.items():
             setattr(module, name, buffer.clone())
-        return encode(rewound(self.model), self.batch if batch is None else batch, self.phase)
+        batch = self.batch if batch is None else batch
+        what = f"{self.name}, {batch.n_rows} rows of up to {batch.items.shape[1]} events"
+        with said(what, "states of rows of any length up to the window, and of prefix tokens on top"):
+            return encode(rewound(self.model), batch, self.phase)
 
     def states(self, batch: Batch | None = None) -> dict[str, Tensor]:
         """The states by event, (B, T, D) each: `after`, and `before` where it is another."""
@@ -126,7 +130,7 @@ class BackboneCase:
 
     def only_if_it_repeats(self) -> None:
         """Passes that differ by themselves cannot be compared; `test_equal_seeds_give_equal_states` reports them."""
-        for case in self.every_situation(self.layouts[:1]):
+        for case in islice(self.every_situation(self.layouts[:1]), len(PHASES)):
             if any(not torch.equal(*pair) for pair in zip(case.states().values(), case.states().values(), strict=True)):
                 raise SkipTest("the backbone does not repeat itself")
 

@@ -20,13 +20,14 @@ class LearningRules(BackboneCase):
     def test_gradients_reach_every_parameter(self) -> None:
         model, (batch, targets) = self.model(), self.batch()
         step = train_step(model, batch, targets)
-        check(all(torch.isfinite(loss) for loss in step.losses.values()), "a loss is not finite")
+        check(all(torch.isfinite(loss) for loss in step.losses.values()), "a loss is not finite. Expected numbers.")
         parameters = dict(model.backbone.named_parameters())
         unknown = self.unreached - set(parameters)
         check(not unknown, f"unreached names {sorted(unknown)}, which the backbone lacks. Expected its parameters.")
         for name, parameter in parameters.items():
             reached = parameter.grad is not None and bool((parameter.grad != 0).any())
-            check(reached or name in self.unreached, f"no gradient reaches {name}. Use it, or list it as `unreached`.")
+            check(reached or name in self.unreached, f"no gradient reaches {name}. Expected some. Use it, or list "
+                  "it as `unreached`.")
 
     def test_gradients_are_finite_everywhere(self) -> None:
         for case in self.situations():
@@ -37,7 +38,8 @@ class LearningRules(BackboneCase):
                     (known * cotangent(known)).sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
                 for name, parameter in case.model.named_parameters():
                     finite = parameter.grad is None or bool(torch.isfinite(parameter.grad).all())
-                    check(finite, f"{case.name}: the gradient of states {kind} events to {name} is not finite")
+                    check(finite, f"{case.name}: the gradient of states {kind} events to {name} is not finite. "
+                          "Expected numbers.")
 
     def test_one_batch_is_learned_by_heart(self) -> None:
         model, (batch, targets) = self.model(), self.batch()

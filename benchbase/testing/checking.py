@@ -33,7 +33,7 @@ def check(condition: Any, message: str) -> None:
 def same(a: Tensor, b: Tensor, what: str, atol: float = ATOL) -> None:
     """Fail unless two tensors agree to `atol`; 0 means bit for bit."""
     check(a.shape == b.shape, f"{what}: shapes {tuple(a.shape)} and {tuple(b.shape)}. Expected equal ones.")
-    check(torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite.")
+    check(torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite. Expected numbers.")
     worst = float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
     check(worst <= atol, f"{what}: differs by {worst:.3g}. Expected at most {atol:.3g}.")
 
@@ -111,7 +111,7 @@ def encode(model: SequenceModel, batch: Batch, phase: Any = "score") -> Encoded:
 def states(model: SequenceModel, batch: Batch, phase: Any = "score") -> Tensor:
     """States after each event (B, T, D), in the graph."""
     after = encode(model, batch, phase).states.after
-    check(after is not None, "the backbone gives no states after events")
+    check(after is not None, "the backbone gives no states after events. Expected some.")
     assert after is not None
     return after
 
@@ -155,6 +155,15 @@ def keeps_global_state(what: str) -> Iterator[None]:
     yield
     for library, state in global_states().items():
         check(state == before[library], f"{what}: draws from {library}'s global generator. Expected ctx.generator.")
+
+
+@contextmanager
+def said(what: str, expected: str) -> Iterator[None]:
+    """Turn an error of the backbone into one that says with which input it failed, and what it must stand."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}. Expected {expected}.") from error
 
 
 def clone_fields(thing: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .backbone_case import PHASES
 from .backbone_leaks import LeakRules
 from .backbone_learning import LearningRules
 from .build import forward
-from .checking import check, differ, keeps_global_state, rewound, same, states
+from .checking import check, differ, keeps_global_state, rewound, said, same, states
 from .spies import SPIES
 
 CORE_SITES = frozenset({"prefix", "readout"})
@@ -28,11 +28,12 @@ ROUGH = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 class BackboneContract(LeakRules, LearningRules):
     """Inherit it with `spec`, and `config` where the defaults are large; `steps` bounds the learning by heart.
 
-    Leaks: no state sees a later event, an action that it is to predict, another candidate, padding, another row, a
-    label or an earlier batch, in value and in gradient. Learning: gradients reach every parameter and are finite, one
-    batch is learned by heart, `state_dict` restores the model, a stopped run ends bit for bit as one that was not.
-    Facts: attention, sites, layers, heads, layouts and window are as declared; equal seeds give equal states, item
-    ids are names, and numbers have the precision of the model.
+    Leaks: no state sees a later event or how many there are, an action that it is to predict, another candidate,
+    padding, another row, a label or an earlier batch, in value and in gradient, on every layout, in training and in
+    scoring. Learning: gradients reach every parameter and are finite, one batch is learned by heart, `state_dict`
+    restores the model, a stopped run ends bit for bit as one that was not. Facts: attention, sites, layers, heads,
+    layouts and window are as declared; equal seeds give equal states, item ids are names, numbers have the precision
+    of the model. Where a backbone does not repeat itself, that is reported and what compares two passes is skipped.
     """
 
     def test_states_have_a_shape_and_are_finite_everywhere(self) -> None:
@@ -42,12 +43,10 @@ class BackboneContract(LeakRules, LearningRules):
             for case in self.situations(n_rows=rows, length=length):
                 body, what = case.model.backbone, f"{case.name}, {rows} rows of up to {length} events"
                 check(min(body.n_layers, body.n_heads) >= 0, "n_layers and n_heads: not set. Expected whole numbers.")
-                with _said(what, f"states of rows of 1 to {window} events, the window, and prefix tokens on top"):
-                    found = case.states()
-                for kind, state in found.items():
+                for kind, state in case.states().items():
                     check(tuple(state.shape) == (rows, length, body.width), f"{what}: states {kind} events have shape "
                           f"{tuple(state.shape)}. Expected {(rows, length, body.width)}.")
-                    check(torch.isfinite(state).all(), f"{what}: states {kind} events are not finite")
+                    check(torch.isfinite(state).all(), f"{what}: states {kind} events not finite. Expected numbers.")
 
     def test_equal_seeds_give_equal_states(self) -> None:
         for case in self.every_situation(self.layouts):
@@ -102,9 +101,9 @@ class BackboneContract(LeakRules, LearningRules):
         self.only_if_it_repeats()
         for layout in self.layouts:
             exact = states(rewound(self.model(layout=layout)), self.batch()[0])
-            check(exact.dtype == torch.float64, f"{layout}: {exact.dtype} from a model in float64")
+            check(exact.dtype == torch.float64, f"{layout}: {exact.dtype} from a model in float64. Expected the same.")
             found = states(rewound(self.model(layout=layout).float()), self.batch(dtype=torch.float32)[0])
-            check(found.dtype == torch.float32, f"{layout}: {found.dtype} from a model in float32")
+            check(found.dtype == torch.float32, f"{layout}: {found.dtype} from a model in float32. Expected the same.")
             _near(found, exact, torch.float32, layout)
 
     def test_it_runs_in_bfloat16(self) -> None:
@@ -113,7 +112,7 @@ class BackboneContract(LeakRules, LearningRules):
             batch, targets = self.batch(dtype=torch.float32)
             exact = states(rewound(self.model(layout=layout)), self.batch()[0])
             model = self.model(layout=layout).float()
-            with _said(f"{layout}, bfloat16", "a pass under torch.autocast, where maps give bfloat16, and one back"):
+            with said(f"{layout}, bfloat16", "a pass under torch.autocast, where maps give bfloat16, and one back"):
                 with torch.autocast("cpu", dtype=torch.bfloat16):
                     found = states(rewound(model), batch)
                     loss = torch.stack(list(forward(model, batch, targets).losses.values())).sum()
@@ -121,7 +120,7 @@ class BackboneContract(LeakRules, LearningRules):
             _near(found, exact, torch.bfloat16, layout)
             for name, parameter in model.backbone.named_parameters():
                 finite = parameter.grad is None or bool(torch.isfinite(parameter.grad).all())
-                check(finite, f"{layout}: the gradient of {name} is not finite in bfloat16")
+                check(finite, f"{layout}: the gradient of {name} is not finite in bfloat16. Expected numbers.")
 
     def test_sites_honoured_are_the_sites_declared(self) -> None:
         declared = frozenset(self.resolved("sites"))
@@ -134,8 +133,10 @@ class BackboneContract(LeakRules, LearningRules):
                     after = states(self.model(layout=layout, modifiers=[(SPIES[site], {"layer": layer})]), batch)
                     moved = not torch.equal(before, after)
                     what = f"{layout}: site {site!r} in layer {layer}"
-                    check(moved or site not in declared, f"{what}: declared, but a modifier there has no effect")
-                    check(not moved or site in declared, f"{what}: has an effect, but is not declared")
+                    check(moved or site not in declared,
+                          f"{what}: declared, but a modifier there has no effect. Expected one.")
+                    check(not moved or site in declared,
+                          f"{what}: has an effect, but is not declared. Expected it in `sites`.")
 
 
 class Call(NamedTuple):
@@ -159,18 +160,9 @@ def _calls() -> Iterator[list[Call]]:
         yield seen
 
 
-@contextmanager
-def _said(what: str, expected: str) -> Iterator[None]:
-    """Turn an error of the backbone into one that says with which input it failed, and what it must stand."""
-    try:
-        yield
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise AssertionError(f"{what}: {type(error).__name__}: {error}. Expected {expected}.") from error
-
-
 def _near(found: Tensor, exact: Tensor, dtype: torch.dtype, layout: str) -> None:
     """Fail where states in a format lie further from the exact ones than the format explains."""
-    check(torch.isfinite(found).all(), f"{layout}: states in {dtype} are not finite")
+    check(torch.isfinite(found).all(), f"{layout}: states in {dtype} are not finite. Expected numbers.")
     worst = float((found.detach().double() - exact.detach()).abs().max() / exact.detach().abs().max())
     check(worst <= ROUGH[dtype], f"{layout}: states in {dtype} are {worst:.2g} of the largest away from those in "
           f"float64. Expected at most {ROUGH[dtype]:g}.")

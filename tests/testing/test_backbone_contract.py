@@ -331,7 +331,10 @@ BACKBONES = LEAKS | LEARNING | FACTS
 def test_a_backbone_breaks_these_rules_alone(name):
     spec, expected = BACKBONES[name]
     contract = type("Checked", (BackboneContract,), {"spec": spec, "steps": 60})
-    assert {rule.removeprefix("test_") for rule in violations(contract)} == expected
+    found = violations(contract)
+    assert {rule.removeprefix("test_") for rule in found} == expected
+    for message in found.values():
+        assert ". Expected " in message and message.endswith("."), message
 
 
 def test_a_parameter_that_is_not_there_is_not_unreached():
