@@ -106,6 +106,7 @@ class Step:
 
 def forward(model: SequenceModel, batch: Batch, targets: Targets, phase: Any = "train") -> Step:
     """Encode a batch and ask every objective for its losses, in the model's own precision."""
+    model.train(phase == "train")
     targets = weigh_examples(model, targets, batch)
     groups = Groups(model)
     encoded = model.encode(batch, phase, groups if groups.asking else None)

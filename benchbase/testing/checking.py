@@ -1,16 +1,20 @@
 """What the contracts share: a check that speaks, random changes of a batch, and running a contract by hand."""
 
-from collections.abc import Callable, Collection, Iterator
+import pickle
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 from unittest import SkipTest
+from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.batches import Batch
-from ..nn import SequenceModel
+from ..nn import Encoded, PartContext, SequenceModel
 
 EVENT_COLUMNS = ("items", "timestamps", "query_times", "domains", "actions", "features", "hide_item", "hide_action",
                  "candidate")
@@ -29,7 +33,7 @@ def check(condition: Any, message: str) -> None:
 def same(a: Tensor, b: Tensor, what: str, atol: float = ATOL) -> None:
     """Fail unless two tensors agree to `atol`; 0 means bit for bit."""
     check(a.shape == b.shape, f"{what}: shapes {tuple(a.shape)} and {tuple(b.shape)}. Expected equal ones.")
-    check(torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite.")
+    check(torch.isfinite(a).all() and torch.isfinite(b).all(), f"{what}: not finite. Expected numbers.")
     worst = float((a.detach().double() - b.detach().double()).abs().max()) if a.numel() else 0.0
     check(worst <= atol, f"{what}: differs by {worst:.3g}. Expected at most {atol:.3g}.")
 
@@ -75,22 +79,68 @@ def padded(batch: Batch, columns: int) -> Batch:
 
 def row_of(batch: Batch, row: int) -> Batch:
     """One row alone, cut to its length."""
-    length = int(batch.lengths[row])
-    cut: dict[str, Any] = {name: getattr(batch, name)[row : row + 1, :length] for name in EVENT_COLUMNS}
-    return replace(batch, users=batch.users[row : row + 1], lengths=batch.lengths[row : row + 1], **cut)
+    return rows_of(batch, [row])
+
+
+def rows_of(batch: Batch, rows: Sequence[int]) -> Batch:
+    """These rows in this order, cut to the longest of them."""
+    picked = list(rows)
+    length = int(batch.lengths[picked].max())
+    cut: dict[str, Any] = {name: getattr(batch, name)[picked, :length] for name in EVENT_COLUMNS}
+    return replace(batch, users=batch.users[picked], lengths=batch.lengths[picked], **cut)
+
+
+def cut(batch: Batch, length: int) -> Batch:
+    """The batch as it was when rows had at most `length` events."""
+    early: dict[str, Any] = {name: getattr(batch, name)[:, :length] for name in EVENT_COLUMNS}
+    return replace(batch, lengths=batch.lengths.clamp_max(length), **early)
+
+
+def distinct(batch: Batch) -> Batch:
+    """The batch with the items that it shows all different: an item's vector then tells whose event it was of."""
+    other = torch.arange(1, batch.items.numel() + 1).view_as(batch.items)
+    return replace(batch, items=torch.where(batch.items > 0, other, 0))
+
+
+def encode(model: SequenceModel, batch: Batch, phase: Any = "score") -> Encoded:
+    """One forward pass, the modules in the mode that the phase means."""
+    model.train(phase == "train")
+    return model.encode(batch, phase)
 
 
 def states(model: SequenceModel, batch: Batch, phase: Any = "score") -> Tensor:
     """States after each event (B, T, D), in the graph."""
-    after = model.encode(batch, phase).states.after
-    check(after is not None, "the backbone gives no states after events")
+    after = encode(model, batch, phase).states.after
+    check(after is not None, "the backbone gives no states after events. Expected some.")
     assert after is not None
     return after
 
 
-def global_state() -> Tensor:
-    """The state of the generator that no part may draw from."""
-    return torch.get_rng_state()
+def item_gradient(model: SequenceModel, state: Tensor) -> Tensor:
+    """The gradient of a state, in a random direction, to every item's vector (n_items, D)."""
+    table = model.embedding.table
+    grad, = torch.autograd.grad((state * cotangent(state)).sum(), table, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(table) if grad is None else grad
+
+
+def rewound(model: SequenceModel) -> SequenceModel:
+    """The model, its parts' generators set to one state: two passes of one shape then draw the same numbers."""
+    for generator in model.generators.values():
+        generator.manual_seed(1)
+    return model
+
+
+@contextmanager
+def no_dropout() -> Iterator[None]:
+    """`ctx.dropout` lets everything through, so that train passes of different shapes can be compared."""
+    with patch.object(PartContext, "dropout", lambda self, x, p: x):
+        yield
+
+
+def global_states() -> dict[str, Any]:
+    """The states of the generators that no part may draw from, by library."""
+    return {"torch": torch.get_rng_state().tolist(), "python": random.getstate(),
+            "numpy": pickle.dumps(np.random.get_state())}  # noqa: NPY002
 
 
 def cotangent(like: Tensor, seed: int = 0) -> Tensor:
@@ -100,15 +150,30 @@ def cotangent(like: Tensor, seed: int = 0) -> Tensor:
 
 @contextmanager
 def keeps_global_state(what: str) -> Iterator[None]:
-    """Fail where the block draws from torch's global generator."""
-    before = global_state()
+    """Fail where the block draws from a global generator."""
+    before = global_states()
     yield
-    check(torch.equal(before, global_state()), f"{what}: draws from torch's global generator. Expected ctx.generator.")
+    for library, state in global_states().items():
+        check(state == before[library], f"{what}: draws from {library}'s global generator. Expected ctx.generator.")
+
+
+@contextmanager
+def said(what: str, expected: str) -> Iterator[None]:
+    """Turn an error of the backbone into one that says with which input it failed, and what it must stand."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise AssertionError(f"{what}: {type(error).__name__}: {error}. Expected {expected}.") from error
 
 
 def clone_fields(thing: Any) -> dict[str, Any]:
     """A copy of every tensor of a frozen group, to see later whether one was changed in place."""
     return {f.name: v.clone() for f in fields(thing) if isinstance(v := getattr(thing, f.name), Tensor)}
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Clones of tensors by name; what is no tensor stays what it is."""
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
 def violations(contract: type, rules: Collection[str] | None = None) -> dict[str, str]:

@@ -12,8 +12,18 @@ from ..nn import Boost, Modifier, SequenceModel
 from ..nn.context import Phase
 from ..specs import SITES, BackboneSpec, BuildContext, Config, ModifierSpec, Needs
 from .build import Chosen, make_model, part_config, train_step
-from .checking import check, differ, keeps_global_state, padded, randomised, row_of, same, states
-from .contract_backbone import distinct_row, item_gradient
+from .checking import (
+    check,
+    differ,
+    distinct,
+    item_gradient,
+    keeps_global_state,
+    padded,
+    randomised,
+    row_of,
+    same,
+    states,
+)
 from .tiny import tiny_bidirectional, tiny_causal, tiny_pointwise, tiny_softmax
 from .world import tiny_batch, tiny_context
 
@@ -120,7 +130,7 @@ class ModifierContract:
                 after = states(model, randomised(batch, later))
                 same(before[:, : event + 1], after[:, : event + 1],
                      f"states up to event {event} when later ones change")
-            row = distinct_row(self.batch(backbone, n_rows=1)[0])
+            row = distinct(self.batch(backbone, n_rows=1)[0])
             after = states(model, row)
             for event in range(after.shape[1]):
                 grad = item_gradient(model, after[0, event])[row.items[0] - 1]

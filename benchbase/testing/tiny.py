@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -80,6 +81,31 @@ class TinyPointwise(Backbone):
         return x.view(*x.shape[:2], self.n_heads, self.width // self.n_heads).transpose(1, 2)
 
 
+class TinyRecurrent(Backbone):
+    """Gated recurrent layers over the tokens in order; a token that is not valid leaves the state as it was."""
+
+    def __init__(self, config: TinyConfig, context: BuildContext):
+        super().__init__()
+        self.width, self.n_layers, self.n_heads = config.width, config.n_layers, 0
+        self.dropout = config.dropout
+        self.cells = nn.ModuleList(nn.GRUCell(config.width, config.width) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, ctx: PartContext) -> Tensor:
+        h = ctx.tokens.x
+        for layer, cell in enumerate(self.cells):
+            h = ctx.states(layer, self._run(cell, ctx.dropout(h, self.dropout), ctx.tokens.valid.unsqueeze(-1)))
+        return self.norm(h)  # type: ignore[no-any-return]
+
+    def _run(self, cell: nn.Module, x: Tensor, valid: Tensor) -> Tensor:
+        """States (B, S, D) after each token of x (B, S, D)."""
+        state, held = torch.zeros_like(x[:, 0]), []
+        for token in range(x.shape[1]):
+            state = torch.where(valid[:, token], cell(x[:, token], state), state)
+            held.append(state)
+        return torch.stack(held, dim=1)
+
+
 class TinySoftmax(Objective):
     """Cross-entropy over all items, from scores held in full."""
 
@@ -96,6 +122,10 @@ def _pointwise(config: TinyConfig, context: BuildContext) -> Any:
     return TinyPointwise(config, context)
 
 
+def _recurrent(config: TinyConfig, context: BuildContext) -> Any:
+    return TinyRecurrent(config, context)
+
+
 def _softmax(config: Config, context: BuildContext) -> Any:
     return TinySoftmax()
 
@@ -110,6 +140,10 @@ tiny_bidirectional = BackboneSpec(
 tiny_pointwise = BackboneSpec(
     name="tiny_pointwise", config=TinyConfig, build=_pointwise, source=SOURCE, sites=SITES,
     attention="pointwise",
+)
+tiny_recurrent = BackboneSpec(
+    name="tiny_recurrent", config=TinyConfig, build=_recurrent, source=SOURCE, attention="none",
+    sites=frozenset({"prefix", "states", "readout"}),
 )
 tiny_softmax = ObjectiveSpec(
     name="tiny_softmax", config=Config, build=_softmax, source=SOURCE,

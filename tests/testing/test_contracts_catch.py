@@ -1,4 +1,7 @@
-"""Each contract catches parts that are broken on purpose: a rule that cannot fail is no rule."""
+"""Each contract catches parts that are broken on purpose: a rule that cannot fail is no rule.
+
+Backbones have `test_backbone_contract.py`.
+"""
 
 from dataclasses import replace
 
@@ -12,7 +15,6 @@ from benchbase.data import Log
 from benchbase.nn import ItemBias, Modifier, Objective, PrefixTokens
 from benchbase.specs import Config, DatasetSpec, ModifierSpec, Needs, ObjectiveSpec, RecommenderSpec
 from benchbase.testing.contracts import (
-    BackboneContract,
     DatasetContract,
     ModifierContract,
     ObjectiveContract,
@@ -20,7 +22,7 @@ from benchbase.testing.contracts import (
     violations,
 )
 from benchbase.testing.probes import probe_relation
-from benchbase.testing.tiny import TinySoftmax, TinyTransformer, tiny_bidirectional, tiny_causal, tiny_softmax
+from benchbase.testing.tiny import TinySoftmax, tiny_softmax
 from benchbase.testing.world import tiny_data, tiny_log
 
 
@@ -29,125 +31,6 @@ def broken(contract, rules=None, **attributes):
     names = None if rules is None else [f"test_{rule}" for rule in rules]
     found = violations(type("Checked", (contract,), attributes), names)
     return {name.removeprefix("test_") for name in found}
-
-
-def broken_backbone(forward=None, base=tiny_causal, init=None, **spec):
-    class Broken(TinyTransformer):
-        def __init__(self, config, context):
-            super().__init__(config, context)
-            if init is not None:
-                init(self)
-
-    if forward is not None:
-        plain = Broken.forward
-        Broken.forward = lambda self, ctx: forward(self, ctx, lambda c: plain(self, c))
-    return replace(base, build=Broken, **spec)
-
-
-def next_event(self, ctx, plain):
-    h = plain(ctx)
-    return h + torch.roll(ctx.tokens.x, -1, dims=1)
-
-
-def whole_row(self, ctx, plain):
-    return plain(ctx) + ctx.tokens.x.mean(1, keepdim=True)
-
-
-def mean_of_valid(self, ctx, plain):
-    valid = ctx.tokens.valid.unsqueeze(-1)
-    return plain(ctx) + (ctx.tokens.x * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)
-
-
-def other_rows(self, ctx, plain):
-    return plain(ctx) + torch.roll(ctx.tokens.x[:, :1], 1, dims=0)
-
-
-def next_time(self, ctx, plain):
-    gap = (torch.roll(ctx.tokens.timestamp, -1, dims=1) - ctx.tokens.timestamp).to(ctx.tokens.x.dtype)
-    return plain(ctx) + torch.sin(gap).unsqueeze(-1)
-
-
-def value_only_leak(self, ctx, plain):
-    return plain(ctx) + torch.roll(ctx.tokens.x.detach(), -1, dims=1)
-
-
-def gradient_only_leak(self, ctx, plain):
-    later = torch.roll(ctx.tokens.x, -1, dims=1)
-    return plain(ctx) + later - later.detach()
-
-
-def constant(self, ctx, plain):
-    return plain(ctx) * 0 + 1
-
-
-def single_rows_break(self, ctx, plain):
-    h = plain(ctx)
-    return h / h.std(dim=1, keepdim=True) if h.shape[1] > 1 else h / 0 * 0
-
-
-def random_noise(self, ctx, plain):
-    return plain(ctx) + 0.1 * torch.rand_like(ctx.tokens.x)
-
-
-def private_noise(self, ctx, plain):
-    return plain(ctx) + torch.rand(ctx.tokens.x.shape, generator=ctx.generator, dtype=ctx.tokens.x.dtype)
-
-
-def unused(self):
-    self.spare = nn.Linear(3, 3)
-
-
-def hidden_state(self):
-    self.offset = torch.rand(1)
-
-
-def offset_states(self, ctx, plain):
-    return plain(ctx) + self.offset
-
-
-def item_names(self, ctx, plain):
-    per_event = ctx.tokens.per_event
-    ids = ctx.batch.items.repeat_interleave(per_event, dim=1)
-    names = torch.sin(ids.to(ctx.tokens.x.dtype)).unsqueeze(-1)
-    return plain(ctx) + F.pad(names, (0, 0, ctx.tokens.n_prefix, 0))
-
-
-def writes_into_the_batch(self, ctx, plain):
-    h = plain(ctx)
-    ctx.batch.timestamps.add_(1)
-    return h
-
-
-BACKBONES = {
-    "next event": (broken_backbone(next_event), {"no_look_ahead_by_value", "no_look_ahead_by_gradient"}),
-    "whole row": (broken_backbone(whole_row), {"no_look_ahead_by_value", "padding_changes_nothing"}),
-    "mean of valid": (broken_backbone(mean_of_valid), {"no_look_ahead_by_value"}),
-    "mean of valid, both sides": (broken_backbone(whole_row, tiny_bidirectional), {"padding_changes_nothing"}),
-    "other rows": (broken_backbone(other_rows), {"rows_do_not_see_each_other"}),
-    "time of the next event": (broken_backbone(next_time), {"no_look_ahead_by_value"}),
-    "leak without gradient": (broken_backbone(value_only_leak), {"no_look_ahead_by_value"}),
-    "leak in gradient alone": (broken_backbone(gradient_only_leak), {"no_look_ahead_by_gradient"}),
-    "constant": (broken_backbone(constant), {"no_look_ahead_by_value", "gradients_reach_every_parameter"}),
-    "detached": (broken_backbone(lambda self, ctx, plain: plain(ctx).detach() * 0), {"a_few_steps_lower_the_loss"}),
-    "NaN for short rows": (broken_backbone(single_rows_break), {"states_have_a_shape_and_are_finite_everywhere"}),
-    "global noise": (broken_backbone(random_noise), {"equal_seeds_give_equal_states"}),
-    "noise when scoring": (broken_backbone(private_noise), {"equal_seeds_give_equal_states"}),
-    "unused parameter": (broken_backbone(init=unused), {"gradients_reach_every_parameter"}),
-    "state outside state_dict": (broken_backbone(offset_states, init=hidden_state),
-                                 {"a_state_dict_restores_the_model"}),
-    "item ids as numbers": (broken_backbone(item_names), {"names_of_items_do_not_matter"}),
-    "writes into the batch": (broken_backbone(writes_into_the_batch), {"labels_move_no_state"}),
-    "undeclared sites": (broken_backbone(sites=frozenset({"mask"})), {"sites_honoured_are_the_sites_declared"}),
-    "one side declared as both": (
-        broken_backbone(lambda self, ctx, plain: ctx.tokens.x + self.positions.table[0], tiny_bidirectional),
-        {"both_sides_are_seen_where_not_causal", "sites_honoured_are_the_sites_declared"}),
-}
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbones(name):
-    spec, expected = BACKBONES[name]
-    assert broken(BackboneContract, expected, spec=spec) == expected
 
 
 class Plain(Modifier):

@@ -18,7 +18,7 @@ from benchbase.testing.probes import (
     probe_relation,
     probe_sparse,
 )
-from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise, tiny_softmax
+from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise, tiny_recurrent, tiny_softmax
 from benchbase.testing.world import tiny_data
 
 NEUTRAL = {"strength": 0}
@@ -35,6 +35,11 @@ class TestBidirectional(BackboneContract):
 
 class TestPointwise(BackboneContract):
     spec = tiny_pointwise
+
+
+class TestRecurrent(BackboneContract):
+    spec = tiny_recurrent
+    config = {"dropout": 0.2}  # noqa: RUF012
 
 
 class TestRelation(ModifierContract):
