@@ -46,7 +46,8 @@ class _SoftmaxLoss(torch.autograd.Function):
                 products: torch.dtype | None) -> Tensor:
         gradients = _Gradients(query, vectors, share, bias, products) if any(ctx.needs_input_grad) else None
         rows = chunk_rows(len(query), len(vectors), query.device)
-        scores, probs = query.new_empty(rows, len(vectors)), query.new_empty(rows, len(vectors))
+        scores = query.new_empty(rows, len(vectors))
+        probs = scores if query.device.type == "cpu" else torch.empty_like(scores)  # in place it stays in cache
         index = torch.arange(rows, device=query.device)
         losses = torch.empty_like(share)
         for start in range(0, len(query), rows):
@@ -57,7 +58,7 @@ class _SoftmaxLoss(torch.autograd.Function):
             if bias is not None:
                 s += bias
             torch.softmax(s, dim=-1, out=p)
-            losses[chunk] = _negative_log(s, p, at)
+            losses[chunk] = _negative_log(p, at, query[chunk], vectors, bias)
             if gradients is not None:
                 p[index[:n], at] -= 1
                 gradients.add(chunk, p)
@@ -99,13 +100,14 @@ class _Gradients:
         return self.query.mul_(share[:, None]), self.vectors, self.bias
 
 
-def _negative_log(scores: Tensor, p: Tensor, target: Tensor) -> Tensor:
-    """-log p (rows) at the target, from the scores where p has underflowed."""
+def _negative_log(p: Tensor, target: Tensor, query: Tensor, vectors: Tensor, bias: Tensor | None) -> Tensor:
+    """-log p (rows) at the target, made from the scores again where p (rows, N) has underflowed."""
     picked = p.gather(1, target[:, None]).squeeze(1)
     loss = -picked.log()
     lost = picked < UNDERFLOW
     if bool(lost.any()):
-        again = F.log_softmax(scores[lost], dim=-1)
+        scores = query[lost] @ vectors.T
+        again = F.log_softmax(scores if bias is None else scores + bias, dim=-1)
         loss[lost] = -again.gather(1, target[lost, None]).squeeze(1)
     return loss
 
