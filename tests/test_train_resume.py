@@ -1,5 +1,6 @@
 """A killed run that is started again ends bit-identical to one that was not killed."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -210,6 +211,23 @@ def test_resuming_from_a_checkpoint_that_lost_its_file_starts_anew_and_ends_the_
     (tmp_path / "epoch-000003" / "state.pt").unlink()
     again = experiment("masked")
     same(outcome(again, fit(again, tmp_path)), wanted)
+
+
+@pytest.mark.parametrize(("before", "told"), [(["Some GPU"], "Some GPU, then cpu"), ([], "cuda, then cpu")])
+def test_a_run_that_was_moved_to_another_kind_of_device_goes_on(tmp_path, monkeypatch, before, told):
+    """The states of a GPU's generators are nothing that the CPU's can take: they go on from seeds of their own."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        fit(experiment("masked"), tmp_path, kill_in(patch, 2, "saved"))
+    found = checkpoint.load(tmp_path, torch.device("cpu"))
+    parts = {name: torch.zeros(16, dtype=torch.uint8) for name in found.generators if name != "cpu"}
+    found.generators = {"cpu": found.generators["cpu"], "cuda": torch.zeros(16, dtype=torch.uint8), **parts}
+    found.progress["devices"] = before
+    checkpoint.save(tmp_path, 2, found)
+    one, other = experiment("masked"), experiment("masked")
+    copy = shutil.copytree(tmp_path, tmp_path / "copy")
+    fitted = fit(one, tmp_path)
+    assert (fitted.epochs, fitted.device) == (EPOCHS, told)
+    same(outcome(one, fitted), outcome(other, fit(other, copy)))
 
 
 def test_the_setups_are_such_that_generators_matter():

@@ -115,6 +115,8 @@ def of_table(folder: Folder, dataset: str, entries: Sequence[Entry], baseline: s
     if baseline is not None and not any(entry.label == baseline and entry.good for entry in entries):
         yield f"the baseline {baseline} has no result here, so nothing is tested on {dataset}"
     machines = sorted({machine(record) for record in records})
+    if len(machines) == 1:
+        yield f"costs were paid on {machines[0]}"
     if len(machines) > 1:
         yield "costs compare within one class of machine only; these come from: " + "; ".join(machines)
 

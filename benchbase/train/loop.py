@@ -4,7 +4,7 @@ import ctypes
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Fit:
 
     `curve`: (epoch, name, value); `stopped`: plateau | epochs | fitted; `seconds` over all sittings;
     `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences;
-    `device`: cpu, or the model of the GPU.
+    `device`: cpu, or the model of the GPU; each in turn where a later sitting was on another one.
     """
 
     curve: list[tuple[int, str, float]]
@@ -65,7 +65,7 @@ class State:
     """Where training stands, as plain JSON; with tensors and generators it is all that a later sitting needs.
 
     `evaluated` and `best_epoch`: the last epoch that was evaluated, and the best one; `waited`: evaluations since.
-    `peak`: the largest memory of all sittings, in bytes.
+    `peak`: the largest memory of all sittings, in bytes; `devices`: what they ran on, in turn.
     """
 
     epoch: int = 0
@@ -79,6 +79,7 @@ class State:
     sequences: int = 0
     routes: list[str] = field(default_factory=list)
     peak: int = 0
+    devices: list[str] = field(default_factory=list)
 
 
 def fit(experiment: Experiment, folder: Path | None = None, report: Callable[[Progress], None] | None = None) -> Fit:
@@ -128,6 +129,8 @@ class _Trainer:
     def fit(self) -> Fit:
         self._resume()
         state = self.state
+        if (name := device_name(self.experiment.device)) not in state.devices[-1:]:
+            state.devices.append(name)
         while not self._plateau() and state.epoch < self.train.epochs:
             state.epoch += 1
             self._run_epoch()
@@ -142,7 +145,7 @@ class _Trainer:
             "plateau" if self._plateau() else "epochs", self.seconds,
             max(state.peak, peak_memory()),
             sum(p.numel() for p in self.model.parameters()), tuple(state.routes),
-            state.tokens / max(state.sequences, 1), device_name(self.experiment.device),
+            state.tokens / max(state.sequences, 1), ", then ".join(state.devices),
         )
 
     def _plateau(self) -> bool:
@@ -299,14 +302,23 @@ class _Trainer:
         if self.experiment.combiner is not None:
             self.experiment.combiner.load_state_dict(found.tensors["combiner"])
         self.optimizer.load_state_dict(dict(found.optimizer))
-        for name, generator in self.model.generators.items():
-            if (state := found.generators.get(f"part.{name}")) is not None:  # older ones know no objectives'
-                generator.set_state(state)
-        torch.set_rng_state(found.generators["cpu"])
-        if self.experiment.device.type == "cuda":
-            torch.cuda.set_rng_state(found.generators["cuda"], self.experiment.device)
         self.state = State(**found.progress)
+        self._restore_generators(found.generators)
+        if not self.state.devices:  # older ones name none
+            self.state.devices.append("cuda" if "cuda" in found.generators else "cpu")
         self.state.curve = [(epoch, name, value) for epoch, name, value in self.state.curve]
+
+    def _restore_generators(self, states: Mapping[str, Tensor]) -> None:
+        """Let every generator go on where it was; after a move to another kind of device, on seeds of their own."""
+        torch.set_rng_state(states["cpu"])
+        moved = (self.experiment.device.type == "cuda") != ("cuda" in states)
+        for name, generator in self.model.generators.items():
+            if moved:
+                generator.manual_seed(derive_seed(self.experiment.seed, "moved", self.state.epoch, name))
+            elif (state := states.get(f"part.{name}")) is not None:  # older ones know no objectives'
+                generator.set_state(state)
+        if "cuda" in states and not moved:
+            torch.cuda.set_rng_state(states["cuda"], self.experiment.device)
 
 
 def device_name(device: torch.device) -> str:

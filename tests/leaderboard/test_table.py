@@ -258,6 +258,12 @@ def test_the_notes_say_what_a_reader_should_doubt(make: Any, above: Any) -> None
         assert part in text
 
 
+def test_the_machine_is_named_where_all_ran_on_one(make: Any, above: Any) -> None:
+    board = make_leaderboard(make({("d", "a"): {1: above(0.3, 1)}, ("d", "b"): {1: above(0.3, 2)}}))
+    assert "costs were paid on m, 1 thread" in notes(board)
+    assert "costs compare" not in notes(board)
+
+
 def test_damaged_and_foreign_and_unasked_records_are_left_out_by_name(make: Any, above: Any) -> None:
     folder = make({("d", "a"): {1: above(0.3, 1), 2: above(0.3, 2)}, ("d", "old"): {1: above(0.3, 3)}})
     (folder / "runs" / "000000000002" / "events.parquet").write_bytes(b"x")
