@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import nn
 
-from benchbase.data import Log
+from benchbase.data import DatasetConfig, Log
 from benchbase.nn import ItemBias, Modifier, Objective, PrefixTokens
 from benchbase.specs import Config, DatasetSpec, ModifierSpec, Needs, ObjectiveSpec, RecommenderSpec
 from benchbase.testing.contracts import (
@@ -311,3 +312,24 @@ DATASETS = {
 def test_datasets(name):
     spec, expected = DATASETS[name]
     assert broken(DatasetContract, {expected}, spec=spec)
+
+
+class TakesDefaultsForChoices(DatasetConfig):
+    """As a reader does that asks which parameters were given."""
+
+    depth: int = 1
+
+    @model_validator(mode="after")
+    def _nothing_given(self):
+        if "depth" in self.model_fields_set:
+            raise ValueError("depth means nothing here")
+        return self
+
+
+def test_parameters_that_cannot_be_written_down_are_caught():
+    rule = "parameters_written_down_are_the_same_parameters"
+    spec = replace(tiny_data, config=TakesDefaultsForChoices)
+    assert broken(DatasetContract, {rule}, spec=spec) == {rule}
+    whole = replace(recommender(), config=type("Given", (TakesDefaultsForChoices,), {}))
+    assert broken(RecommenderContract, {rule}, spec=whole) == {rule}
+    assert broken(DatasetContract, {rule}, spec=tiny_data) == set()
