@@ -61,7 +61,7 @@ def contrast_test(parts: Sequence[tuple[float, ArrayLike]], level: float = 0.95)
     by_user = np.sum([weight * values.mean(0) for weight, values in checked], axis=0)
     users = by_user.size
     of_users = float(by_user.var(ddof=1)) / users
-    squares = [(weight**2 / values.size, len(values) - 1, *_mean_squares(values)) for weight, values in checked
+    squares = [(weight**2 / values.size, len(values) - 1, *mean_squares(values)) for weight, values in checked
                if len(values) > 1]
     of_seeds = sum(factor * (seeds - error) for factor, _, seeds, error in squares)
     spread = of_users**2 / (users - 1) + sum(
@@ -106,7 +106,7 @@ def _variance(d: Floats) -> tuple[float, float]:
     n = d.size
     of_users = seeds * float(d.mean(0).var(ddof=1))
     if seeds > 1:
-        of_seeds, error = _mean_squares(d)
+        of_seeds, error = mean_squares(d)
         if of_seeds - error > _rounding(d) * n:
             total = of_users + of_seeds - error
             spread = of_users**2 / (users - 1) + of_seeds**2 / (seeds - 1) + error**2 / ((seeds - 1) * (users - 1))
@@ -115,7 +115,7 @@ def _variance(d: Floats) -> tuple[float, float]:
     return (variance if variance * users > _rounding(d) else 0.0), users - 1
 
 
-def _mean_squares(d: Floats) -> tuple[float, float]:
+def mean_squares(d: Floats) -> tuple[float, float]:
     """Those of seeds, and of what neither seeds nor users explain; d: (seeds, users), of two seeds or more."""
     seeds, users = d.shape
     by_user, by_seed = d.mean(0), d.mean(1)

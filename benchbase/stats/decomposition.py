@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 
 from .attribution import Cells, Levels, Row, levels_of, read_cells
-from .bootstrap import percentiles, resampled_means
+from .bootstrap import check_resamples, percentiles
+from .crossed import mean_squares
 from .nested import Floats
 from .paired import ROUNDING
 
@@ -52,10 +53,10 @@ def spread(
     """The effect-coded decomposition of the cells' means over seeds and users, with bootstrap intervals of the shares.
 
     Of a partial grid it takes a complete part: the emptiest level is left out until no combination is missing. None
-    where no two factors are left, or nothing spreads. Noise adds to squares; drawing anew adds as much again, which
-    tells how much: it is taken off once from the sums, and twice from those drawn. With one seed nothing is known of
-    the luck of seeds. Errors: those of `main_effects`.
-    Source: Efron & Tibshirani 1993, An introduction to the bootstrap, section 10.2 (bias).
+    where no two factors are left, or nothing spreads. Luck adds to squares; drawing means anew around those found adds
+    as much again, which tells how much: it is taken off once from the sums, and twice from those drawn. With one seed
+    nothing is known of the luck of seeds. Errors: those of `main_effects`.
+    Source: Efron & Tibshirani 1993, An introduction to the bootstrap, sections 6.5 (parametric) and 10.2 (bias).
     """
     cells = read_cells(table)
     levels = _complete(cells, levels_of(cells, references))
@@ -67,7 +68,7 @@ def spread(
     point = np.array([[cells[key].mean() for key in keys]])
     if np.ptp(point) <= ROUNDING * np.abs(point).max():
         return None
-    drawn = resampled_means([cells[key] for key in keys], resamples, seed).reshape(-1, *sizes)
+    drawn = _drawn_means([cells[key] for key in keys], resamples, seed).reshape(-1, *sizes)
     named = [(tuple(list(varying)[axis] for axis in axes), df) for axes, df, _ in _squares(drawn)]
     sums, anew = (np.stack([found for _, _, found in _squares(means)]) for means in (point.reshape(1, *sizes), drawn))
     sums = _no_rounding(sums, float(sums.sum()))
@@ -79,6 +80,35 @@ def spread(
         low, high = percentiles(each, level)
         sources.append(Source(factors, df, sum_sq, noise, share, min(low, share), max(high, share)))
     return Spread(levels, len(keys), min(max(float(luck.sum() / sums.sum()), 0.0), 1.0), tuple(sources))
+
+
+def _drawn_means(cells: Sequence[Floats], resamples: int, seed: int) -> Floats:
+    """Means (resamples, cells) out of the normal law around those found, by what users and seeds make of them.
+
+    Seeds are drawn apart for each cell. Drawing them again out of the few there are would show too little of their
+    luck, and what moves a user with one seed alone thrice: the components of variance tell both.
+    """
+    check_resamples(resamples)
+    users = cells[0].shape[1]
+    law = np.zeros((len(cells), len(cells)))
+    if users > 1:
+        law += np.cov([values.mean(0) for values in cells]) / users
+        law += np.diag(_of_seeds(cells))
+    found: Floats = np.random.default_rng(seed).multivariate_normal(
+        [values.mean() for values in cells], law, resamples, method="eigh"
+    )
+    return found
+
+
+def _of_seeds(cells: Sequence[Floats]) -> Floats:
+    """The variance (cells,) that seeds give to each cell's mean; together not below 0, and none alone."""
+    each = np.zeros(len(cells))
+    for place, values in enumerate(cells):
+        if len(values) > 1:
+            of_seeds, error = mean_squares(values)
+            each[place] = (of_seeds - error) / values.size
+    kept = np.maximum(each, 0)
+    return kept * max(float(each.sum()), 0) / kept.sum() if kept.any() else kept
 
 
 Square = tuple[tuple[int, ...], int, Floats]  # axes, degrees of freedom, sums of squares (draws,)

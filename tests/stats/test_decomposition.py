@@ -76,17 +76,29 @@ def test_where_nothing_but_luck_spreads_the_interactions_reach_zero():
     assert np.mean(reached) > 0.93 and np.mean(luck) > 0.8
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.05])
-def test_the_intervals_hold_the_truth_as_often_as_they_say_or_oftener(luck):
+@pytest.mark.parametrize(("noise", "luck"), [(0.5, 0.0), (0.5, 0.05), (0.05, 0.05)])
+def test_the_intervals_hold_the_truth_as_often_as_they_say_or_oftener(noise, luck):
+    """Whether users with one seed or seeds as a whole are the greater luck."""
     def gain(a, b):
         return 0.1 * a + 0.05 * (b == 1) + 0.15 * (a == b == 1)
 
     truth = shares(spread(table(gain, (3, 3)), resamples=2))
     held = []
     for seed in range(120):
-        found = spread(table(gain, (3, 3), noise=0.5, seed=seed, luck=luck), resamples=200)
+        found = spread(table(gain, (3, 3), noise=noise, seed=seed, luck=luck), resamples=200)
         held.append([source.low <= truth[source.factors] <= source.high for source in found.sources])
     assert np.mean(held, axis=0).min() >= 0.9
+
+
+@pytest.mark.parametrize(("noise", "luck"), [(1, 0.0), (0.05, 0.3), (0.3, 0.05)])
+def test_luck_is_told_as_large_as_it_is(noise, luck):
+    """Without effects, all of the spread; between these worlds seeds and users change places."""
+    told, spreads = [], []
+    for seed in range(60):
+        found = spread(table(lambda a, b: 0, (4, 4), noise=noise, seed=seed, luck=luck), resamples=200)
+        told.append(sum(source.luck for source in found.sources))
+        spreads.append(sum(source.sum_sq for source in found.sources))
+    assert 0.85 < np.mean(told) / np.mean(spreads) < 1.2
 
 
 def test_neither_order_nor_names_of_levels_move_a_sum():
