@@ -8,16 +8,17 @@ import numpy as np
 
 from .load import Entry
 
-EPOCHS = (1, 5, 10, 20, 50, 100, 200, 500)
+EPOCHS = (1, 5, 10, 20, 30, 40, 50, 100, 200, 500)
 """After which epochs a curve is shown, as far as some entry was trained."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The mean over seeds by epoch, where every seed has a value there, and the mean of each seed's best."""
+    """The mean over seeds by epoch, where every seed has a value there, and the means of each seed's last and best."""
 
     label: str
     values: dict[int, float]
+    last: float
     best: float
 
 
@@ -29,7 +30,9 @@ def curves_of(entries: Sequence[Entry], metric: str) -> list[Curve]:
         if seeds and all(seeds):
             common = [epoch for epoch in EPOCHS if all(epoch in seed for seed in seeds)]
             values = {epoch: fmean(seed[epoch] for seed in seeds) for epoch in common}
-            found.append(Curve(entry.label, values, fmean(max(seed.values()) for seed in seeds)))
+            last, best = (fmean(each) for each in zip(*((seed[max(seed)], max(seed.values())) for seed in seeds),
+                                                      strict=True))
+            found.append(Curve(entry.label, values, last, best))
     return found
 
 

@@ -30,11 +30,13 @@ def protocol(records: Sequence[Record]) -> str:
     rules, train = records[0].facts["protocol"], records[0].facts["train"]
     seen = {"history": "seen items filtered", "window": "items of the window filtered", "none": "no item filtered"}
     stop = f"patience {train['patience']}" if train["patience"] else "no early stop"
+    seldom = [f"valid part ranked every {each} epochs" for each in [train.get("eval_every", 1)] if each > 1]
     return "; ".join((
         f"split {rules['split']['name']}", f"targets {rules['targets']}", f"window {rules['window']}",
         *(f"training windows {windows}" for windows in [train.get("windows", "last")] if windows != "last"),
         f"full ranking over the {rules['candidates'].replace('_', ' ')}", seen[rules["filter_seen"]],
-        f"at most {train['epochs']} epochs, {stop}, {train['threads']} thread{'s' * (train['threads'] > 1)}",
+        ", ".join([f"at most {train['epochs']} epochs", *seldom, stop,
+                   f"{train['threads']} thread{'s' * (train['threads'] > 1)}"]),
     ))
 
 

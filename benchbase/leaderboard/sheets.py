@@ -57,8 +57,10 @@ def _attribution(found: Attribution, metric: str) -> Iterator[Sheet]:
         sources = tuple((_source(each), words.share(each.share), f"{words.share(each.low)}–{words.share(each.high)}",
                          f"{each.sum_sq:.2e}", str(each.df)) for each in spread.sources)
         grid = " × ".join(str(len(levels)) for levels in spread.levels.values() if len(levels) > 1)
-        yield Sheet(f"Which factor earned the spread of the {grid} means, {metric}: shares of what luck does not "
-                    f"explain (luck: {words.share(spread.luck)} of all squares)",
+        gone = [name for factor, levels in spread.levels.items() for name in found.levels[factor] if name not in levels]
+        without = f" (without {', '.join(gone)}, which not all others meet)" if gone else ""
+        yield Sheet(f"Which factor earned the spread of the {grid} means{without}, {metric}: shares of what luck does "
+                    f"not explain (luck: {words.share(spread.luck)} of all squares)",
                     ("factor", "share", "interval", "sum of squares", "df"), sources)
 
 
@@ -83,7 +85,9 @@ def _figures(figures: Sequence[Figure]) -> Sheet:
 
 def _curves(curves: Sequence[Curve], metric: str) -> Sheet:
     epochs = sorted({epoch for curve in curves for epoch in curve.values})
-    lines = tuple((curve.label, *(words.number(curve.values[epoch]) if epoch in curve.values else ""
-                                  for epoch in epochs), words.number(curve.best)) for curve in curves)
+    lines = tuple(
+        (curve.label, *(words.number(curve.values[epoch]) if epoch in curve.values else "" for epoch in epochs),
+         words.number(curve.last), words.number(curve.best)) for curve in curves
+    )
     title = f"Learning curves: {metric} on the valid part after so many epochs, means over seeds that all got there"
-    return Sheet(f"{title}, and of each one's best", ("entry", *map(str, epochs), "best"), lines)
+    return Sheet(f"{title}, and of each one's last and best", ("entry", *map(str, epochs), "last", "best"), lines)

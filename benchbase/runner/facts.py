@@ -59,6 +59,7 @@ class Training(Form):
     patience: Count
     threads: Count
     windows: str = "last"
+    eval_every: Count = 1
 
 
 class SplitFacts(Form):

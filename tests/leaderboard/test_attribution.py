@@ -102,6 +102,10 @@ def test_a_partial_grid_counts_matched_pairs_only(grid: Any) -> None:
     assert [each.levels for each in found.interactions] == [("b2", "bpr")]
     assert found.spread is not None and found.spread.cells == 4
     assert found.spread.levels == {"backbone": ("b1", "b2"), "objectives": ("softmax", "bpr")}
+    whole, part = (to_markdown(make_leaderboard(grid(folder=name, without=gone)))
+                   for name, gone in (("whole", ()), ("part", ("b2-bce",))))
+    assert "the spread of the 2 × 3 means, recall@1" in whole
+    assert "the spread of the 2 × 2 means (without bce, which not all others meet), recall@1" in part
 
 
 def test_an_entry_without_a_match_takes_no_part_and_is_named(grid: Any) -> None:

@@ -199,14 +199,16 @@ def test_learning_curves_in_a_line(make: Any) -> None:
     curves(folder, "000001000001", {1: 0.1, 5: float("nan"), 10: float("inf"), 7: 0.7})
     curves(folder, "000002000001", {1: 0.1}, "train.loss")
     found = make_leaderboard(folder)
-    assert [(each.label, each.values, each.best) for each in found.tables[0].curves] == [
-        ("a", {1: pytest.approx(0.2), 5: pytest.approx(0.3)}, pytest.approx(0.35)), ("b", {1: 0.1}, 0.7)
+    assert [(each.label, each.values, each.last, each.best) for each in found.tables[0].curves] == [
+        ("a", {1: pytest.approx(0.2), 5: pytest.approx(0.3)}, pytest.approx(0.25), pytest.approx(0.35)),
+        ("b", {1: 0.1}, 0.7, 0.7),
     ]
     page = to_markdown(found)
-    assert "| entry | 1 | 5 | best |" in page
-    assert "| a | 0.2000 | 0.3000 | 0.3500 |" in page and "| b | 0.1000 |  | 0.7000 |" in page
+    assert "| entry | 1 | 5 | last | best |" in page
+    assert "| a | 0.2000 | 0.3000 | 0.2500 | 0.3500 |" in page and "| b | 0.1000 |  | 0.7000 | 0.7000 |" in page
     assert "Learning curves" not in to_text(found)
-    assert json.loads(to_json(found))["tables"][0]["curves"][1] == {"label": "b", "values": {"1": 0.1}, "best": 0.7}
+    assert json.loads(to_json(found))["tables"][0]["curves"][1] == {
+        "label": "b", "values": {"1": 0.1}, "last": 0.7, "best": 0.7}
 
 
 def test_curves_are_published_with_the_records(make: Any, tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ def test_other_windows_are_told(make: Any, above: Any, windows: str) -> None:
     assert f"; window 9; training windows {windows}; full ranking" in line
 
 
+def test_how_seldom_the_valid_part_is_ranked_is_told(make: Any, above: Any) -> None:
+    """Patience counts evaluations."""
+    assert "at most 7 epochs, patience 2, 1 thread" in board(make, above, eval_every=1).tables[0].protocol
+    line = board(make, above, eval_every=5).tables[0].protocol
+    assert "at most 7 epochs, valid part ranked every 5 epochs, patience 2, 1 thread" in line
+
+
 def test_windows_of_a_record_are_text(make: Any, above: Any) -> None:
     (row,) = board(make, above, windows=3).tables[0].rows
     assert row.status == "damaged"
