@@ -20,7 +20,9 @@ def picked_scores(query: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
     a time; otherwise vectors are read where they lie. The two routes are equal, gradients too.
     """
     picks = index.shape[1]
-    route = _FromAllScores if not picks or len(vectors) <= ITEMS_PER_PICK * picks else _FromVectors
+    few = not picks or len(vectors) <= ITEMS_PER_PICK * picks
+    # the look-up is a derivative, and none are made in inference mode
+    route = _FromAllScores if few or torch.is_inference_mode_enabled() else _FromVectors
     scores: Tensor = route.apply(query.to(vectors.dtype), vectors, index)  # type: ignore[no-untyped-call]
     return scores
 

@@ -111,3 +111,11 @@ def test_few_picks_of_a_large_catalogue_normalise_no_other_vector(shape):
     given = BoundScorer(scorer, torch.arange(6), (), scorer.vectors()).score_items(states, items)
     torch.testing.assert_close(few, given)
     torch.testing.assert_close(gradients, torch.autograd.grad(given.sum(), embedding.table)[0])
+
+
+@pytest.mark.parametrize(("n_items", "k"), [(5, 3), (40, 1)])
+def test_scores_are_picked_in_inference_mode_too(n_items, k):
+    query, vectors, index = inputs(6, n_items, k)
+    with torch.inference_mode():
+        torch.testing.assert_close(picked_scores(query, vectors, index),
+                                   torch.einsum("pd,pkd->pk", query, vectors[index]))

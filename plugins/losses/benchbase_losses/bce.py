@@ -14,19 +14,22 @@ from .sampled import pair_scores
 class BinaryCrossEntropy(Objective):
     """Mean over positions of -beta log sigmoid(positive) - sum over negatives of log(1 - sigmoid(negative)).
 
-    beta is 1 here. Source: Kang and McAuley 2018, section III-E, with k negatives for their one.
+    `beta(k)` is 1 here. Source: Kang and McAuley 2018, section III-E, with k negatives for their one.
     """
-
-    beta = 1.0
 
     def __init__(self, config: BCEConfig | GBCEConfig):
         super().__init__()
         self.asked = config.request()
 
+    def beta(self, drawn: int) -> float:
+        """What the positive's part weighs beside so many negatives."""
+        return 1.0
+
     def losses(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
         """The term `nll`, a scalar."""
         positive, negative = pair_scores(output, targets, self.asked)
-        return {"nll": targets.mean(self.beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1))}
+        beta = self.beta(negative.shape[1])
+        return {"nll": targets.mean(beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1))}
 
 
 class GeneralisedBCE(BinaryCrossEntropy):
@@ -38,5 +41,8 @@ class GeneralisedBCE(BinaryCrossEntropy):
 
     def __init__(self, config: GBCEConfig, context: BuildContext):
         super().__init__(config)
-        alpha = min(1.0, config.negatives / max(1, context.n_items - 1))
-        self.beta = 1 - config.t * (1 - alpha)  # the paper's formula, multiplied out
+        self.t, self.others = config.t, max(1, context.n_items - 1)
+
+    def beta(self, drawn: int) -> float:
+        """The paper's formula, multiplied out."""
+        return 1 - self.t * (1 - min(1.0, drawn / self.others))

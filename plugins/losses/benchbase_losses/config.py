@@ -14,6 +14,10 @@ Correct = Annotated[
 ]
 
 
+MIX = 0.5
+"""The share of popularity in a mixture of which nothing is said."""
+
+
 class SoftmaxConfig(Config):
     """Parameters of the full softmax."""
 
@@ -29,9 +33,16 @@ class SampledConfig(Config):
     law: Literal["uniform", "popularity", "in_batch", "mixed"] = Field(
         "uniform", description="law that negatives are drawn from"
     )
-    mix: float = Field(0.5, ge=0, le=1, description="share of popularity in the law `mixed`; the rest is uniform")
+    mix: float = Field(MIX, ge=0, le=1, description="share of popularity in the law `mixed`; the rest is uniform")
     scope: Scope = "position"
     keep_positive: bool = Field(False, description="leave in the negatives that are the position's own target")
+
+    @model_validator(mode="after")
+    def _mix_of_the_law_mixed(self) -> Self:
+        if self.law != "mixed" and self.mix != MIX:
+            raise ValueError(f"mix means nothing for law {self.law}. Expected it with law mixed alone. Add law: mixed, "
+                             "or remove mix.")
+        return self
 
     @model_validator(mode="after")
     def _shared_by_the_batch(self) -> Self:

@@ -90,7 +90,7 @@ def bce(positive: Tensor, _: Tensor, pairs: Any, k: int, parameters: Any) -> Ten
 
 
 def gbce(positive: Tensor, _: Tensor, pairs: Any, k: int, parameters: Any) -> Tensor:
-    alpha = parameters["negatives"] / (N - 1)
+    alpha = k / (N - 1)
     beta = alpha * (parameters["t"] * (1 - 1 / alpha) + 1 / alpha)
     calibrated = (positive.sigmoid() ** beta).log()
     return -calibrated - sum((1 - s.sigmoid()).log() for s, _ in pairs)  # type: ignore[no-any-return]
@@ -123,7 +123,7 @@ def bpr(positive: Tensor, _: Tensor, pairs: Any, k: int, parameters: Any) -> Ten
 
 REFERENCES = {"bce": bce, "gbce": gbce, "sampled_softmax": sampled_softmax, "infonce": infonce, "bpr": bpr}
 CASES: list[tuple[str, dict[str, Any]]] = [
-    ("bce", {}), ("gbce", {"negatives": 5, "t": 0.75}), ("gbce", {"negatives": 2, "t": 1.0}), ("sampled_softmax", {}),
+    ("bce", {}), ("gbce", {"t": 0.75}), ("gbce", {"t": 1.0}), ("sampled_softmax", {}),
     ("sampled_softmax", {"correct": "none"}), ("sampled_softmax", {"correct": "both"}), ("infonce", {}),
     ("infonce", {"temperature": 0.3}), ("bpr", {}), ("bpr", {"keep_positive": True}),
     ("infonce", {"keep_positive": True}),
@@ -173,10 +173,18 @@ def test_with_nothing_but_the_target_to_tell_it_from_there_is_nothing_to_learn(n
 def test_gbce_without_calibration_is_bce_and_so_it_is_with_every_item_drawn() -> None:
     setting = Setting(scope="position")
     plain = setting.loss("bce")
-    assert setting.loss("gbce", negatives=1, t=0.0).item() == plain.item()
-    for k in (N - 1, 500):
-        assert setting.loss("gbce", negatives=k, t=1.0).item() == plain.item()
-    assert setting.loss("gbce", negatives=1, t=1.0).item() != plain.item()
+    assert setting.loss("gbce", t=0.0).item() == plain.item() != setting.loss("gbce", t=1.0).item()
+    for k in (N - 1, 50):
+        others = (setting.targets.item[:, None] - 1 + torch.arange(1, N)) % N + 1  # (P, N - 1), all but the target
+        given = replace(setting.targets, negatives=others.repeat(1, -(-k // (N - 1)))[:, :k])
+        assert setting.loss("gbce", given, t=1.0).item() == setting.loss("bce", given).item()
+
+
+def test_gbce_counts_the_negatives_that_were_drawn() -> None:
+    """Of the step's targets there may be fewer than were asked for."""
+    spec = SPECS["gbce"]
+    asked = spec.build(spec.config(negatives=5, law="in_batch", scope="batch"), CONTEXT)
+    assert asked.beta(5) == spec.build(spec.config(negatives=5), CONTEXT).beta(5) > asked.beta(2)
 
 
 @pytest.mark.parametrize("negatives", [1, 3, 10])
@@ -184,7 +192,7 @@ def test_gbce_at_full_calibration_is_least_at_the_probability_of_the_softmax(neg
     """The claim of the paper: sigmoid(s) tends to the probability p of the item, where bce's runs above it."""
     spec, p = SPECS["gbce"], 0.2
     alpha = negatives / (N - 1)
-    beta = spec.build(spec.config(negatives=negatives, t=1.0), CONTEXT).beta
+    beta = spec.build(spec.config(negatives=negatives, t=1.0), CONTEXT).beta(negatives)
     score = torch.linspace(-5, 5, 200_001, dtype=torch.float64)
     expected = p * beta * F.softplus(-score) + (1 - p) * alpha * F.softplus(score)
     assert score[expected.argmin()].sigmoid().item() == pytest.approx(p, abs=1e-4)
@@ -346,6 +354,12 @@ class TestSpecs:
     def test_parameters_out_of_bounds_are_refused(self, name: str, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             SPECS[name].config(**wrong)
+
+    @pytest.mark.parametrize("law", ["uniform", "popularity", "in_batch"])
+    def test_a_mixture_is_of_the_law_mixed(self, law: str) -> None:
+        message = rf"mix means nothing for law {law}\. Expected it with law mixed alone\. Add law: mixed, or remove mix"
+        with pytest.raises(ValidationError, match=message):
+            SPECS["infonce"].config(law=law, scope="batch", mix=0.3)
 
     @pytest.mark.parametrize("scope", ["position", "sequence"])
     def test_targets_of_the_step_are_shared_by_all(self, scope: str) -> None:
