@@ -230,6 +230,16 @@ def test_a_run_that_was_moved_to_another_kind_of_device_goes_on(tmp_path, monkey
     same(outcome(one, fitted), outcome(other, fit(other, copy)))
 
 
+def test_a_run_that_stays_names_its_device_once(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        fit(experiment("dropout"), tmp_path, kill_in(patch, 2, "saved"))
+    found = checkpoint.load(tmp_path, torch.device("cpu"))
+    assert found.progress["devices"] == ["cpu"]
+    found.progress["devices"] = []  # as older ones have it
+    checkpoint.save(tmp_path, 2, found)
+    assert fit(experiment("dropout"), tmp_path).device == "cpu"
+
+
 def test_the_setups_are_such_that_generators_matter():
     """Each run differs from one whose generators begin elsewhere."""
     for name in ("dropout", "masked", "negatives", "noise", "combiner"):

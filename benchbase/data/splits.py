@@ -47,6 +47,7 @@ class Split:
     test_events: np.ndarray
     facts: dict[str, Any]
 
+
 def split(
     interactions: Interactions,
     catalogue: Catalogue,
@@ -90,7 +91,7 @@ def _check_parts(part: np.ndarray, rule: SplitRule, config: Config) -> None:
         if not sizes[value]:
             raise DataError(
                 f"split {rule.name}: the {PARTS[value]} part is empty. Expected events in train, valid and "
-                "test. Choose other fractions or cut-off dates, or keep users with more events."
+                "test. Choose other fractions or cut-off dates, or keep more users with more events."
             )
 
 

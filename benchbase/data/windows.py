@@ -26,7 +26,7 @@ class Last(Config):
 
 
 class Chunks(Config):
-    """Windows end to end: in `next` training every event but a user's first is predicted exactly once.
+    """Windows end to end: in `next` training every event but a user's first is a target exactly once, if all count.
 
     In masked training every event stands in exactly one window.
     """

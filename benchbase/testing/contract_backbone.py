@@ -14,7 +14,7 @@ from ..specs import SITES
 from .backbone_case import PHASES
 from .backbone_leaks import LeakRules
 from .backbone_learning import LearningRules
-from .build import forward
+from .build import forward, same_written_down
 from .checking import check, differ, keeps_global_state, rewound, said, same, states
 from .spies import SPIES
 
@@ -35,6 +35,9 @@ class BackboneContract(LeakRules, LearningRules):
     layouts and window are as declared; equal seeds give equal states, item ids are names, numbers have the precision
     of the model. Where a backbone does not repeat itself, that is reported and what compares two passes is skipped.
     """
+
+    def test_parameters_written_down_are_the_same_parameters(self) -> None:
+        same_written_down(self.spec, self.config)
 
     def test_states_have_a_shape_and_are_finite_everywhere(self) -> None:
         window = self.context().window

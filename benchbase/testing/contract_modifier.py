@@ -11,7 +11,7 @@ from ..data.batches import Batch, Targets
 from ..nn import Boost, Modifier, SequenceModel
 from ..nn.context import Phase
 from ..specs import SITES, BackboneSpec, BuildContext, Config, ModifierSpec, Needs
-from .build import Chosen, make_model, part_config, train_step
+from .build import Chosen, make_model, part_config, same_written_down, train_step
 from .checking import (
     check,
     differ,
@@ -74,6 +74,9 @@ class ModifierContract:
 
     def batch(self, backbone: BackboneSpec, **arguments: Any) -> tuple[Batch, Targets]:
         return tiny_batch(masked=backbone.training == "masked", dtype=torch.float64, **arguments)
+
+    def test_parameters_written_down_are_the_same_parameters(self) -> None:
+        same_written_down(self.spec, self.config)
 
     def test_it_fits_a_backbone(self) -> None:
         check(self.backbones(), f"{self.spec.name}: needs fit no kind of backbone")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.batches import Batch, Targets
 from ..nn import ItemBias, Objective, SequenceModel
 from ..specs import BackboneSpec, BuildContext, Config, Needs, ObjectiveSpec
-from .build import Chosen, Step, forward, make_model, part_config, train_step
+from .build import Chosen, Step, forward, make_model, part_config, same_written_down, train_step
 from .checking import check, keeps_global_state, padded, same
 from .contract_backbone import relabelled
 from .tiny import tiny_bidirectional, tiny_causal, tiny_softmax
@@ -82,6 +82,9 @@ class ObjectiveContract:
 
     def run(self, model: SequenceModel, batch: Batch, targets: Targets) -> dict[str, Tensor]:
         return self.losses(forward(model, batch, targets))
+
+    def test_parameters_written_down_are_the_same_parameters(self) -> None:
+        same_written_down(self.spec, self.config)
 
     def test_losses_are_finite_scalars_that_can_be_learned_from(self) -> None:
         for backbone in self.backbones():

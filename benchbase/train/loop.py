@@ -305,7 +305,8 @@ class _Trainer:
         self.state = State(**found.progress)
         self._restore_generators(found.generators)
         if not self.state.devices:  # older ones name none
-            self.state.devices.append("cuda" if "cuda" in found.generators else "cpu")
+            kind, here = "cuda" if "cuda" in found.generators else "cpu", self.experiment.device
+            self.state.devices.append(device_name(here) if here.type == kind else kind)
         self.state.curve = [(epoch, name, value) for epoch, name, value in self.state.curve]
 
     def _restore_generators(self, states: Mapping[str, Tensor]) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import nn
 
 from benchbase.nn import ItemEmbedding
 from benchbase.specs import Needs
 from benchbase.testing.contracts import BackboneContract, violations
 from benchbase.testing.tiny import (
+    TinyConfig,
     TinyPointwise,
     TinyRecurrent,
     TinyTransformer,
@@ -296,7 +298,19 @@ LEARNING = {
     "a plain tensor": (broken(with_offset, init=plain_tensor), DICT),
     "no tensor in state_dict": (broken(init=extra_state), DICT),
 }
+
+
+class AsksWhatWasGiven(TinyConfig):
+    @model_validator(mode="after")
+    def _nothing_given(self):
+        if "dropout" in self.model_fields_set:
+            raise ValueError("dropout means nothing here")
+        return self
+
+
 FACTS = {
+    "defaults taken for choices": (replace(tiny_causal, config=AsksWhatWasGiven),
+                                   {"parameters_written_down_are_the_same_parameters"}),
     "torch's noise": (adds(lambda x, ctx: torch.rand_like(x)), EQUAL | RESUME | KEPT),
     "numpy's noise": (adds(lambda x, ctx: np.random.rand()), EQUAL | RESUME | KEPT),  # noqa: NPY002
     "Python's noise": (adds(lambda x, ctx: random.random()), EQUAL | RESUME | KEPT),

@@ -14,7 +14,7 @@ from torch import nn
 
 from benchbase.data import DatasetConfig, Log
 from benchbase.nn import ItemBias, Modifier, Objective, PrefixTokens
-from benchbase.specs import Config, DatasetSpec, ModifierSpec, Needs, ObjectiveSpec, RecommenderSpec
+from benchbase.specs import Config, DatasetSpec, ModifierSpec, Needs, Negatives, ObjectiveSpec, RecommenderSpec
 from benchbase.testing.contracts import (
     DatasetContract,
     ModifierContract,
@@ -32,6 +32,18 @@ def broken(contract, rules=None, **attributes):
     names = None if rules is None else [f"test_{rule}" for rule in rules]
     found = violations(type("Checked", (contract,), attributes), names)
     return {name.removeprefix("test_") for name in found}
+
+
+class AsksWhatWasGiven(Config):
+    """As one does that takes filled-in defaults for somebody's choices."""
+
+    depth: int = 1
+
+    @model_validator(mode="after")
+    def _nothing_given(self):
+        if "depth" in self.model_fields_set:
+            raise ValueError("depth means nothing here")
+        return self
 
 
 class Plain(Modifier):
@@ -190,7 +202,21 @@ def by_name(self, output, targets, batch):
     return {"loss": targets.mean(each(output, targets) * targets.item)}
 
 
+def unmasked(self, output, targets, batch):
+    negative = output.scorer.score_items(output.states, targets.negatives) - targets.log_q_negatives
+    positive = output.scorer.score_items(output.states, targets.item[:, None]).squeeze(1)
+    return {"loss": targets.mean(F.softplus(negative.logsumexp(1) - positive))}
+
+
+def drawing(scope):
+    return Needs(tasks=frozenset({"next_item"}), negatives=Negatives(count=3, scope=scope))
+
+
 OBJECTIVES = {
+    "deaf to its negatives": (objective(needs=drawing("position")), {"negatives_have_a_say_and_their_order_has_none"}),
+    "its own negative": (objective(unmasked, needs=drawing("batch")), {"a_target_among_its_own_negatives_has_no_say"}),
+    "defaults taken for choices": (replace(objective(), config=AsksWhatWasGiven),
+                                   {"parameters_written_down_are_the_same_parameters"}),
     "weights ignored": (objective(unweighted), {"weights_are_honoured", "an_example_of_weight_0_has_no_say"}),
     "a sum for a mean": (objective(weighted_sum), {"twice_the_weights_is_the_same_mean"}),
     "0 / 0": (objective(nothing_to_divide_by), {"all_weights_0_is_still_finite"}),
@@ -314,22 +340,14 @@ def test_datasets(name):
     assert broken(DatasetContract, {expected}, spec=spec)
 
 
-class TakesDefaultsForChoices(DatasetConfig):
-    """As a reader does that asks which parameters were given."""
-
-    depth: int = 1
-
-    @model_validator(mode="after")
-    def _nothing_given(self):
-        if "depth" in self.model_fields_set:
-            raise ValueError("depth means nothing here")
-        return self
+class OfADataset(AsksWhatWasGiven, DatasetConfig):
+    """The same, of a data set."""
 
 
 def test_parameters_that_cannot_be_written_down_are_caught():
     rule = "parameters_written_down_are_the_same_parameters"
-    spec = replace(tiny_data, config=TakesDefaultsForChoices)
+    spec = replace(tiny_data, config=OfADataset)
     assert broken(DatasetContract, {rule}, spec=spec) == {rule}
-    whole = replace(recommender(), config=type("Given", (TakesDefaultsForChoices,), {}))
-    assert broken(RecommenderContract, {rule}, spec=whole) == {rule}
+    assert broken(RecommenderContract, {rule}, spec=replace(recommender(), config=AsksWhatWasGiven)) == {rule}
+    assert broken(ModifierContract, {rule}, spec=replace(modifier({"bias"}), config=AsksWhatWasGiven)) == {rule}
     assert broken(DatasetContract, {rule}, spec=tiny_data) == set()

@@ -73,9 +73,10 @@ class ScoreBatch:
 
 
 class Feed:
-    """Makes every Batch and Targets of one run; what it draws depends on (seed, epoch, user, event) alone.
+    """Makes every Batch and Targets of one run.
 
-    Where train windows overlap an event meets the same negatives in each, but is hidden in each on its own.
+    What it draws depends on (seed, epoch, user, event) alone, or on the step where a batch shares it. Where train
+    windows overlap an event meets the same negatives in each, but is hidden in each on its own.
     """
 
     def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
