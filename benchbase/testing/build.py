@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from ..assemble import Experiment, RunData, assemble, build_model
@@ -31,7 +32,13 @@ def part_config(spec: Spec, config: Config | Mapping[str, Any] | None = None) ->
 def same_written_down(spec: Spec, config: Config | Mapping[str, Any] | None = None) -> None:
     """Check that parameters with every default filled in, as workers and records get them, are accepted and equal."""
     made = part_config(spec, config)
-    again = spec.config(**defaults(made))
+    try:
+        again = spec.config(**defaults(made))
+    except ValidationError as error:
+        reasons = "; ".join(fault["msg"] for fault in error.errors())
+        raise AssertionError(
+            f"parameters written down, {defaults(made)!r:.200}, are refused: {reasons}. "
+            "Expected them accepted: ask what differs from its default, not what was given.") from error
     check(again == made, f"parameters written down and read again differ: {again!r:.200}. Expected {made!r:.200}.")
 
 

@@ -351,3 +351,6 @@ def test_parameters_that_cannot_be_written_down_are_caught():
     assert broken(RecommenderContract, {rule}, spec=replace(recommender(), config=AsksWhatWasGiven)) == {rule}
     assert broken(ModifierContract, {rule}, spec=replace(modifier({"bias"}), config=AsksWhatWasGiven)) == {rule}
     assert broken(DatasetContract, {rule}, spec=tiny_data) == set()
+    contract = type("Checked", (DatasetContract,), {"spec": spec})
+    message, = violations(contract, [f"test_{rule}"]).values()
+    assert "are refused: Value error, depth means nothing here. Expected them accepted: ask" in message
