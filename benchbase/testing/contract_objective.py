@@ -196,6 +196,23 @@ class ObjectiveContract:
                 check(float(loss.detach()) < float(third[name].detach()),
                       f"{name}: a negative that is the target itself counts. Expected it to be left out.")
 
+    def test_negatives_of_a_sequence_serve_it_alone(self) -> None:
+        asked = self.needs.negatives
+        if asked is None or asked.scope != "sequence":
+            raise SkipTest("it asks for no negatives by sequence")
+        for backbone in self.backbones():
+            batch, targets = self.batch(backbone)
+            assert targets.negatives is not None
+            other = targets.negatives.clone()
+            other[0] = other[0] % 30 + 1
+            for alone in (True, False):
+                given = replace(targets, weights=((targets.row == 0) == alone).double())
+                first, second = (self.run(self.model(backbone), batch, each)
+                                 for each in (given, replace(given, negatives=other)))
+                changed = any(float(loss.detach() - second[name].detach()) != 0 for name, loss in first.items())
+                check(changed == alone, "a sequence's negatives do not count for it" if alone else
+                      "a sequence's negatives count for others")
+
     def test_padding_changes_no_loss(self) -> None:
         for backbone in self.backbones():
             batch, targets = self.batch(backbone)
