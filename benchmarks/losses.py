@@ -1,8 +1,9 @@
 """Time and memory of every loss, forward and backward given the states, against named references in one run.
 
 `python benchmarks/losses.py [--positions 12800] [--items 3416 50000] [--width 64] [--threads 1]` prints for each
-catalogue milliseconds a step, positions a second, peak memory above what was there, and how much faster each loss is
-than two references: `materialised`, all logits and the library's cross-entropy, and `softmax`, the exact full softmax.
+catalogue milliseconds a step, tokens a second (one a position), peak memory above what was there, and how much faster
+each loss is than two references: `materialised`, all logits and the library's cross-entropy, and `softmax`, the exact
+full softmax.
 `gathered` is gbce with the vectors of its negatives copied for each position, as one writes it first. What would take
 more than `--limit` MiB is left out. All are timed in turn, and the best of `--repeats` counts: a busy machine adds.
 Needs the plugin `losses`.
@@ -123,7 +124,7 @@ def compare(n_items: int, args: argparse.Namespace) -> None:
     turns = [{name: take() for name, take in steps.items()} for _ in range(args.repeats)]
     best = {name: min(turn[name] for turn in turns) for name in steps}
     print(f"{n_items} items, {args.positions} positions, width {args.width}, {args.score}, threads {args.threads}")
-    print(f"{'':<28}{'ms':>9}{'positions/s':>13}{'peak MiB':>10}{'x materialised':>16}{'x softmax':>11}")
+    print(f"{'':<28}{'ms':>9}{'tokens/s':>13}{'peak MiB':>10}{'x materialised':>16}{'x softmax':>11}")
     for name, seconds in best.items():
         ratio = f"{best['materialised'] / seconds:.2f}" if "materialised" in best else "-"
         print(f"{name:<28}{seconds * 1000:9.1f}{args.positions / seconds:13.0f}{memory[name]:10.0f}{ratio:>16}"
