@@ -63,7 +63,7 @@ OLDER = pytest.mark.xfail(strict=True, reason="run before its backbones had all 
 @pytest.mark.parametrize("folder", [
     pytest.param(folder, id=folder.name, marks=[OLDER] if folder.name == "ml-1m" else []) for folder in FOLDERS])
 def test_records_are_those_of_the_suites_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parameter that a part gained since changes the ids: nobody who runs the suite then makes these records again."""
+    """A parameter that a part gained since changes the ids: who runs the suite then makes other records."""
     assert planned(folder, monkeypatch) == {record.run_id for _, record in read_all(folder)}
 
 
