@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .pointwise import pointwise
+from .softmax import boosted
 
-FUSED, FUSED_MASK, MATHS, BLOCKWISE, EXPLICIT = "fused", "fused-mask", "maths", "blockwise", "explicit"
-"""The routes that attention can run: one kernel, one kernel with a folded mask, the library's maths, our own block by
-block, our own with all weights at hand."""
+FUSED, FUSED_MASK, BLOCKWISE, EXPLICIT = "fused", "fused-mask", "blockwise", "explicit"
+"""The routes that attention can run: one kernel, one kernel with a folded mask, our own block by block, our own with
+all weights at hand."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,21 @@ def attend(
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if normaliser is not None:
-        if boosts or weights or drop is not None:
+        if weights or drop is not None:
             mask = _with_causal(mask, causal, q)
             return _explicit_pointwise(q, k, v, mask, bias, boosts, weights, scale, normaliser, drop)
-        return Attended(pointwise(q, k, v, mask, causal, bias, scale, normaliser), BLOCKWISE)
-    kept = [boost.factor for boost in boosts if boost.renormalise]
-    loose = [boost.factor for boost in boosts if not boost.renormalise]
-    for factor in kept:
-        log = factor.log()
-        bias = log if bias is None else bias + log
-    if weights or loose or drop is not None:
-        return _explicit(q, k, v, _with_causal(mask, causal, q), bias, loose, weights, groups, scale, drop)
+        factor = _product([boost.factor for boost in boosts])
+        return Attended(pointwise(q, k, v, mask, causal, bias, factor, scale, normaliser), BLOCKWISE)
+    factor = _product([boost.factor for boost in boosts if not boost.renormalise])
+    for boost in boosts:
+        if boost.renormalise:
+            log = boost.factor.log()
+            bias = log if bias is None else bias + log
+    if weights or drop is not None:
+        return _explicit(q, k, v, _with_causal(mask, causal, q), bias, factor, weights, groups, scale, drop)
+    learned = bias is not None and bias.requires_grad and torch.is_grad_enabled()
+    if factor is not None or (learned and q.device.type == "cpu"):  # where no fused kernel learns a bias
+        return _blockwise(q, k, v, mask, causal, bias, factor, groups, scale)
     return _fused(q, k, v, mask, causal, bias, groups, scale)
 
 
@@ -87,6 +93,29 @@ def _open_dead_rows(mask: Tensor) -> tuple[Tensor, Tensor]:
     return mask | ~alive, alive
 
 
+def _product(factors: Sequence[Tensor]) -> Tensor | None:
+    return reduce(torch.mul, factors) if factors else None
+
+
+def _blockwise(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None, factor: Tensor | None,
+    groups: Tensor | None, scale: float,
+) -> Attended:
+    alive = None
+    if mask is not None:
+        mask, alive = _open_dead_rows(mask & causal_mask(q.shape[-2], q.device) if causal else mask)
+    width = v.shape[-1]
+    if groups is not None:  # and one group of all keys: rows need not sum to 1
+        v = _with_mass_columns(v, F.pad(groups, (0, 1), value=1.0))
+    out = boosted(q, k, v, mask, causal, bias, factor, scale)
+    if alive is not None:
+        out = torch.where(alive, out, 0.0)
+    if groups is None:
+        return Attended(out, BLOCKWISE)
+    total = out[..., -1:]
+    return Attended(out[..., :width], BLOCKWISE, out[..., width:-1] / total.masked_fill(total == 0, 1.0))
+
+
 def _fused(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None,
     groups: Tensor | None, scale: float,
@@ -99,7 +128,7 @@ def _fused(
         folded = mask if bias is None else _fold(bias, mask)
         assert folded is not None
         folded = folded if torch.is_grad_enabled() else folded.detach()  # who learns nothing keeps the kernel
-        route = MATHS if folded.requires_grad and q.device.type == "cpu" else FUSED_MASK
+        route = FUSED_MASK
     width = v.shape[-1]
     if groups is not None:
         v = _with_mass_columns(v, groups)
@@ -130,7 +159,7 @@ def _one_width(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _explicit(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None, loose: Sequence[Tensor],
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None, factor: Tensor | None,
     weights: Sequence[Callable[[Tensor], Tensor]], groups: Tensor | None, scale: float,
     drop: Callable[[Tensor], Tensor] | None,
 ) -> Attended:
@@ -144,7 +173,7 @@ def _explicit(
     w = torch.softmax(scores, dim=-1)
     if alive is not None:
         w = torch.where(alive, w, 0.0)
-    for factor in loose:
+    if factor is not None:
         w = w * factor
     for change in weights:
         w = change(w)

@@ -116,7 +116,7 @@ def test_boosts_are_the_weights_times_the_factor(renormalise, causal):
     given = {"factors": factors} if renormalise else {"loose": factors}
     slow, _ = reference(q, k, v, mask, **given)
     same(attended.out, slow, [q, k, v, *factors])
-    assert attended.route == ("maths" if renormalise else "explicit")
+    assert attended.route == "blockwise"
     constant = attend(q, k, v, mask=mask, boosts=[Boost(f.detach()) for f in factors])
     assert constant.route == "fused-mask"
 
@@ -227,7 +227,7 @@ def test_pointwise_masks_multiply_so_that_hidden_keys_add_nothing():
     attended = attend(q, k, v, mask=mask, bias=bias, boosts=[Boost(factor)], normaliser=7.0, scale=1.0)
     slow, _ = reference(q, k, v, mask, bias, factors=[factor], normaliser=7.0, scale=1.0)
     same(attended.out, slow, [q, k, v, bias])
-    assert attended.route == "explicit"
+    assert attended.route == "blockwise"
     with torch.no_grad():
         other = v.clone()
         other[:, :, 1] = 1e6
@@ -246,11 +246,11 @@ def test_pointwise_causal_adds_to_the_mask_and_weights_come_before_it():
     torch.testing.assert_close(leaky[:, :, :1], first * v[:, :, :1], atol=1e-10, rtol=0)
 
 
-def test_a_learned_bias_reports_the_maths_route_and_gets_its_gradient():
+def test_a_learned_bias_gets_its_gradient_block_by_block():
     q, k, v = inputs()
     bias = torch.randn(1, H, S, S, dtype=torch.float64).requires_grad_()
     attended = attend(q, k, v, bias=bias, causal=True)
-    assert attended.route == "maths"
+    assert attended.route == "blockwise"
     same(attended.out, reference(q, k, v, causal_mask(S, "cpu"), bias)[0], [q, k, v, bias])
 
 
@@ -273,6 +273,7 @@ MASK = torch.ones(1, 1, S, S, dtype=torch.bool)
     {}, {"causal": True}, {"mask": MASK}, {"bias": LEARNED.detach()}, {"bias": LEARNED},
     {"bias": LEARNED, "mask": MASK}, {"boosts": [Boost(LEARNED.detach() + 1)]}, {"weights": KEEP},
     {"groups": torch.ones(B, S, 1)}, {"groups": torch.ones(B, S, 1), "causal": True},
+    {"boosts": [Boost(LEARNED.detach() + 1, renormalise=False)]},
 ])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_route_reported_is_the_route_that_ran(arguments, value, training):
@@ -281,7 +282,9 @@ def test_the_route_reported_is_the_route_that_ran(arguments, value, training):
         attended = attend(q, k, v, **arguments)
     assert kernels.fused == attended.route.startswith("fused")
     learned = arguments.get("bias") is LEARNED
-    assert attended.route.startswith("fused") == ("weights" not in arguments and not (learned and training))
+    loose = any(not boost.renormalise for boost in arguments.get("boosts", ()))
+    assert attended.route.startswith("fused") == ("weights" not in arguments and not loose
+                                                  and not (learned and training))
 
 
 def test_a_given_scale_counts_on_every_route():

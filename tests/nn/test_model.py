@@ -73,7 +73,7 @@ def test_masks_meet_biases_add_boosts_multiply_and_the_rest_compose_in_order():
     (tiny_causal, {"mask": lambda self, ctx, layer: triangle(ctx)}, "fused-mask"),
     (tiny_causal, {"mask": lambda self, ctx, layer: None}, "fused"),
     (tiny_causal, {"boost": lambda self, ctx, layer: 1 + ones(ctx)}, "fused-mask"),
-    (tiny_causal, {"boost": lambda self, ctx, layer: Boost(1 + ones(ctx), False)}, "explicit"),
+    (tiny_causal, {"boost": lambda self, ctx, layer: Boost(1 + ones(ctx), False)}, "blockwise"),
     (tiny_causal, {"weights": lambda self, ctx, layer, w: None}, "explicit"),
     (tiny_causal, {"weights": lambda self, ctx, layer, w: w, "changes_weights": lambda self, layer: False}, "fused"),
     (tiny_causal, {"value": lambda self, ctx, layer, h: h + 1}, "fused"),
