@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from shapes import experiment, ml_1m
 
+from benchbase.assemble import Experiment
 from benchbase.config import read_part
 from benchbase.data.batches import TrainBatch
 from benchbase.errors import BenchbaseError
@@ -41,10 +42,10 @@ MIB = 2**20
 
 
 class Contender:
-    """One backbone in training, a step at a time."""
+    """One experiment in training, a step at a time."""
 
-    def __init__(self, world: World, backbone: tuple[Spec, Config], softmax: Spec, window: int, threads: int):
-        self.made = experiment(world, backbone, softmax, window, threads=threads)
+    def __init__(self, made: Experiment):
+        self.made = made
         assert self.made.model is not None
         self.loss = LossMaker(self.made, self.made.model)
         self.optimizer = make_optimizer([list(self.made.model.parameters())], self.made)
@@ -126,7 +127,7 @@ def main() -> None:
     for text in names(args.backbones, registry):
         try:
             backbone = chosen(text, registry, args.width)
-            contenders[text] = Contender(world, backbone, softmax, args.window, args.threads)
+            contenders[text] = Contender(experiment(world, backbone, softmax, args.window, threads=args.threads))
         except BenchbaseError as error:
             contenders[text] = f"left out: {error}".partition(". ")[0]
     running = [each for each in contenders.values() if isinstance(each, Contender)]

@@ -18,7 +18,7 @@ def generated(n_users: int, n_items: int, mean_length: float, longest: int, seed
     n = int(lengths.sum())
     item = (n_items * random.random(n) ** 2).astype(np.int32) + 1
     item[: min(n, n_items)] = np.arange(1, min(n, n_items) + 1)
-    return _world(np.concatenate([[0], np.cumsum(lengths)]), item, n_items)
+    return world_of(np.concatenate([[0], np.cumsum(lengths)]), item, n_items)
 
 
 def from_pairs(path: Path) -> World:
@@ -27,7 +27,7 @@ def from_pairs(path: Path) -> World:
     order = np.argsort(user, kind="stable")
     _, counts = np.unique(user, return_counts=True)
     labels, item = np.unique(item[order], return_inverse=True)
-    return _world(np.concatenate([[0], np.cumsum(counts)]), item.astype(np.int32) + 1, len(labels))
+    return world_of(np.concatenate([[0], np.cumsum(counts)]), item.astype(np.int32) + 1, len(labels))
 
 
 def ml_1m(path: Path | None, small: bool) -> World:
@@ -44,6 +44,7 @@ def experiment(world: World, backbone: Chosen, objective: Chosen, window: int, *
                            train={"batch": 128, "buckets": 4, "patience": 0} | train)
 
 
-def _world(offsets: np.ndarray, item: np.ndarray, n_items: int) -> World:
+def world_of(offsets: np.ndarray, item: np.ndarray, n_items: int) -> World:
+    """Users' items in order, without times."""
     none = np.zeros((len(item), 0), np.float32)
     return World(Interactions(offsets, item, None, none, none), Catalogue(np.arange(n_items + 1), has_time=False))

@@ -112,6 +112,8 @@ class Builder:
             sites={name: frozenset(spec.resolve("sites", config)) for name, (spec, config) in specs.items()},
             publishes={name: frozenset(spec.resolve("publishes", config)) for name, (spec, config) in specs.items()},
             reads_events={name: bool(spec.resolve("reads_events", config)) for name, (spec, config) in specs.items()},
+            wanted=frozenset().union(*(self.registry.get("objective", part.name).resolve("needs", part.config).traces
+                                       for part in self.configuration.objectives)),
         )
 
     def _part(self, part: Part, base: type[T]) -> T:

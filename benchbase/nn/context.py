@@ -23,9 +23,9 @@ class Context:
     """State of one forward pass that all parts share; parts hold a `PartContext` of it."""
 
     def __init__(self, batch: Batch, embed: Callable[..., Tensor], n_layers: int, phase: Phase,
-                 normaliser: float | None = None):
+                 normaliser: float | None = None, wanted: frozenset[str] = frozenset()):
         self.batch, self.embed, self.n_layers, self.phase = batch, embed, n_layers, phase
-        self.normaliser = normaliser
+        self.normaliser, self.wanted = normaliser, wanted
         self.tokens: Tokens | None = None
         self.base_mask: Tensor | None = None
         self.full_mask: Tensor | None = None
@@ -84,6 +84,10 @@ class PartContext:
     def embed(self, items: Tensor) -> Tensor:
         """Vectors (..., D) of item ids, 0 for id 0."""
         return self._shared.embed(items)
+
+    def wants(self, trace: str) -> bool:
+        """Whether an objective needs this trace: what is costly to make is made for readers alone."""
+        return trace in self._shared.wanted
 
     def publish(self, trace: str, tensor: Tensor) -> None:
         """Offer a tensor to the objectives under a name that the spec declares."""

@@ -30,7 +30,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Traits:
-    """What the specs of backbone and modifiers say that a forward pass depends on."""
+    """What the specs say that a forward pass depends on; `wanted`: the traces that objectives need."""
 
     causal: bool = True
     masked: bool = False
@@ -38,6 +38,7 @@ class Traits:
     sites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     publishes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     reads_events: Mapping[str, bool] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
 
 
 class SequenceModel(nn.Module):
@@ -72,21 +73,22 @@ class SequenceModel(nn.Module):
 
     def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None) -> Encoded:
         """Run the backbone over a batch; nothing here sees what must be predicted."""
-        shared = Context(batch, self.embedding, self.backbone.n_layers, phase, self.traits.normaliser)
-        shared.causal = self.traits.causal
+        traits = self.traits
+        shared = Context(batch, self.embedding, self.backbone.n_layers, phase, traits.normaliser, traits.wanted)
+        shared.causal = traits.causal
         views = {name: self._view(shared, name) for name in self.modifiers}
         shared.sites = Sites([
-            (part, self.traits.sites[name], views[name]) for name, part in self.modifiers.items()
+            (part, traits.sites[name], views[name]) for name, part in self.modifiers.items()
         ])
         shared.tokens, readers = self._tokens(shared, batch)
-        shared.base_mask = base_mask(shared.tokens, batch, self.traits.causal, readers)
+        shared.base_mask = base_mask(shared.tokens, batch, traits.causal, readers)
         shared.groups = None if groups is None else groups(shared.tokens)
         h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
         _check_tokens("backbone", h, shared.tokens.x.shape)
         wide = shared.sites.readout(h)
         _check_tokens("readout", wide, (*h.shape[:2], h.shape[2] if self.readout is None else self.readout.in_features))
         after = wide if self.readout is None else self.readout(wide)
-        states = event_states(wide, after, shared.tokens, batch, self.layout.kind, self.traits.masked)
+        states = event_states(wide, after, shared.tokens, batch, self.layout.kind, traits.masked)
         return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
 
     def output(self, encoded: Encoded, batch: Batch, targets: Targets, phase: Phase,

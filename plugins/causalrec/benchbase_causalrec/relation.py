@@ -1,0 +1,101 @@
+"""The relation W between the events of a sequence: W[i, j] is what event i does to event j, 0 on the diagonal.
+
+The features of an event's hidden are the samples, the events are the variables. W[i, j] depends on what the hiddens
+i and j depend on (`cov`, `bilinear`), or on those up to the later of the two (`sem`), so under a causal backbone no
+relation looks ahead.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def standardised(h: Tensor, valid: Tensor) -> Tensor:
+    """Each event's features with mean 0 and variance 1, 0 where there is no event; (B, T, D), float32 or wider.
+
+    A layer norm without scale and shift: the covariances of its output are correlations.
+    """
+    wide = h if h.dtype == torch.float64 else h.float()
+    return F.layer_norm(wide, wide.shape[-1:]) * valid.unsqueeze(-1)
+
+
+def covariance(z: Tensor) -> Tensor:
+    """Covariances (B, T, T) of the events over their features z (B, T, D), the diagonal set to 0. Source: eq. (7)."""
+    z = z * z.shape[-1] ** -0.5
+    return _OffDiagonal.apply(z, z)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def bilinear(z: Tensor, matrix: Tensor) -> Tensor:
+    """z M z' / D without its diagonal, for M (D, D): a covariance that may have a direction."""
+    return _OffDiagonal.apply(z @ matrix / z.shape[-1], z)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def coefficients(z: Tensor, ridge: float, max_nodes: int) -> Tensor:
+    """Coefficients of a linear structural model in the order of time, (B, T, T): each event from all earlier ones.
+
+    B[i, j] is the coefficient of event i on event j < i under the covariance z z' / D + ridge I; W is its transpose.
+    Over `max_nodes` events are solved block by block.
+    """
+    if z.shape[1] <= max_nodes:
+        return _solved(z, ridge)
+    made = z.new_zeros(*z.shape[:2], z.shape[1])
+    for block in blocks(z.shape[1], max_nodes):
+        made[:, block, block] = _solved(z[:, block], ridge)
+    return made
+
+
+def blocks(size: int, most: int) -> list[slice]:
+    """Consecutive parts of at most so many, counted from the oldest event."""
+    return [slice(start, min(start + most, size)) for start in range(0, size, most)]
+
+
+def _solved(z: Tensor, ridge: float) -> Tensor:
+    covariances = z @ z.transpose(-1, -2) / z.shape[-1]
+    covariances.diagonal(dim1=-2, dim2=-1).add_(ridge)
+    return _Effects.apply(covariances)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _OffDiagonal(torch.autograd.Function):
+    """x y' with a diagonal of 0; x and y (B, T, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        made = x @ y.transpose(-1, -2)
+        made.diagonal(dim1=-2, dim2=-1).zero_()
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = ctx.saved_tensors
+        own = grad.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        return grad @ y - own * y, grad.transpose(-1, -2) @ x - own * x
+
+
+class _Effects(torch.autograd.Function):
+    """W = (I - U)' of S, where U is lower triangular with a diagonal of 1 and U S U' = E is diagonal.
+
+    With S = L L' and D the diagonal of L, U = D L^-1 and E = D^2: row i of I - U regresses i on all before it. From
+    dU = X U, X strictly lower, follows X E = -tril(U dS U', -1), so the gradient G of U gives S the gradient U' Q U with
+    Q = -tril(G U', -1) E^-1: three products, where the library's way through Cholesky's factor solves four systems.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, covariances: Tensor) -> Tensor:
+        lower = torch.linalg.cholesky(covariances)
+        diagonal = lower.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        eye = torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
+        unit = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False) * diagonal
+        ctx.save_for_backward(unit, diagonal.square())
+        return unit.tril(-1).neg_().transpose(-1, -2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        unit, noise = ctx.saved_tensors
+        inner = (unit @ grad).triu(1).transpose(-1, -2)  # -tril(G U', -1), since the gradient of W is -G'
+        return unit.transpose(-1, -2) @ (inner / noise.transpose(-1, -2)) @ unit
