@@ -59,16 +59,16 @@ class _Boosted(torch.autograd.Function):
                 rows, queries, keys = tile
                 w, from_out = _softmax(q, k, bias, hidden, ctx.causal, tile), grad[rows, :, queries]
                 change = from_out @ v[rows, :, keys].transpose(-1, -2)
+                change *= w
                 if factor is None:
                     to_v[rows, :, keys] += w.transpose(-1, -2) @ from_out
                 else:
                     f = tile.of(factor)
                     to_v[rows, :, keys] += (w * f).transpose(-1, -2) @ from_out
                     if to_factor is not None:
-                        add_to(to_factor, tile, w * change)
+                        add_to(to_factor, tile, change)
                     change *= f
-                change -= pull[rows, :, queries]
-                change *= w
+                change.addcmul_(w, pull[rows, :, queries], value=-1)
                 to_q[rows, :, queries] = change @ k[rows, :, keys]
                 to_k[rows, :, keys] += change.transpose(-1, -2) @ q[rows, :, queries]
                 if to_bias is not None:

@@ -40,7 +40,7 @@ def boost_needs(config: CausalBoostConfig) -> Needs:
 def benchbase_modifiers() -> list[ModifierSpec]:
     return [ModifierSpec(
         name="causal_boost", config=CausalBoostConfig, build=build_boost, source=SOURCE, sites=boost_sites,
-        publishes=frozenset({"relation", "acyclicity"}), needs=boost_needs,
+        publishes=frozenset({"relation", "acyclicity", "sparsity"}), needs=boost_needs,
     )]
 
 
@@ -48,5 +48,5 @@ def benchbase_modifiers() -> list[ModifierSpec]:
 def benchbase_objectives() -> list[ObjectiveSpec]:
     return [ObjectiveSpec(
         name="causal_dag", config=CausalDagConfig, build=build_dag, source=SOURCE,
-        needs=Needs(traces=frozenset({"relation", "acyclicity"})),
+        needs=Needs(traces=frozenset({"relation", "acyclicity", "sparsity"})),
     )]

@@ -1,4 +1,4 @@
-"""h(W) = trace exp(W o W) - T, 0 exactly where the graph of W has no cycle; for a batch, with its own backward.
+"""h(W) = trace exp(W o W) - T, 0 exactly where the graph of W has no cycle, and the sum of |W|; both of a batch at once.
 
 Source: Zheng et al., DAGs with NO TEARS, NeurIPS 2018, theorem 1; the paper's eq. for L_DAG.
 """
@@ -26,53 +26,66 @@ Y2 = (857 - 58 * ROOT) / 630
 
 
 def acyclicity(relation: Tensor, bound: float = 1.0, max_nodes: int = 1_000) -> Tensor:
-    """h of each W of (B, T, T), shape (B).
+    """h of each W of (B, T, T), shape (B): see `penalties`."""
+    return penalties(relation, bound, max_nodes)[0]
+
+
+def penalties(relation: Tensor, bound: float = 1.0, max_nodes: int = 1_000) -> tuple[Tensor, Tensor]:
+    """h and the sum of |W| of each W of (B, T, T), both (B).
 
     Where the norm of W o W is above `bound`, W o W is scaled down to it first, and h is that of the scaled matrix, with
     the scale held fixed: 0 for the same graphs, and finite. Over `max_nodes` events, cycles are looked for within
     consecutive blocks of them alone.
     """
-    size = relation.shape[-1]
-    if size <= max_nodes:
-        return _TraceExp.apply(relation, bound)  # type: ignore[no-any-return, no-untyped-call]
-    parts = [_TraceExp.apply(relation[:, block, block], bound)  # type: ignore[no-untyped-call]
-             for block in blocks(size, max_nodes)]
-    return torch.stack(parts).sum(dim=0)
+    found: tuple[Tensor, Tensor] = _Penalties.apply(relation, bound, max_nodes)  # type: ignore[no-untyped-call]
+    return found
 
 
-class _TraceExp(torch.autograd.Function):
-    """The gradient, exp(W o W)' o 2 W, is made in the forward pass, from the exponential at hand."""
+class _Penalties(torch.autograd.Function):
+    """The gradient of h, exp(W o W)' o 2 W, is made in the forward pass, from the exponential at hand."""
 
     @staticmethod
-    def forward(ctx: Any, relation: Tensor, bound: float) -> Tensor:
+    def forward(ctx: Any, relation: Tensor, bound: float, max_nodes: int) -> tuple[Tensor, Tensor]:
         rows, size, _ = relation.shape
-        step = max(1, CPU_ELEMENTS // max(1, size * size)) if relation.device.type == "cpu" else max(1, rows)
-        values = relation.new_empty(rows)
-        gradient = relation.new_empty(relation.shape) if ctx.needs_input_grad[0] else None
+        h, edges = relation.new_zeros(rows), relation.new_empty(rows)
+        gradient = relation.new_zeros(relation.shape) if ctx.needs_input_grad[0] else None
         with torch.autocast(relation.device.type, enabled=False):
-            for start in range(0, rows, step):
-                part = slice(start, start + step)
-                w = relation[part]
-                squares, scale = _scaled(w * w, bound)
-                made = exponential(squares)
-                values[part] = made.diagonal(dim1=-2, dim2=-1).sum(dim=-1) - size
-                if gradient is not None:
-                    torch.mul(made.transpose(-1, -2), w, out=gradient[part]).mul_(2 * scale)
-        ctx.save_for_backward(gradient)
-        return values.clamp_min_(0)  # less by rounding alone
+            for part in _chunks(relation):
+                torch.linalg.vector_norm(relation[part], 1, dim=(1, 2), out=edges[part])
+                for block in blocks(size, max_nodes):
+                    w = relation[part, block, block]
+                    made, scale = _exponential_of_squares(w, bound)
+                    h[part] += made.diagonal(dim1=-2, dim2=-1).sum(dim=-1) - w.shape[-1]
+                    if gradient is not None:
+                        torch.mul(made.transpose(-1, -2), w, out=gradient[part, block, block]).mul_(2 * scale)
+        ctx.save_for_backward(relation, gradient)
+        return h.clamp_min_(0), edges  # less by rounding alone
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        gradient, = ctx.saved_tensors
-        return gradient * grad[:, None, None], None
+    def backward(ctx: Any, to_h: Tensor, to_edges: Tensor) -> tuple[Tensor, None, None]:
+        relation, gradient = ctx.saved_tensors
+        out = torch.empty_like(gradient)
+        for part in _chunks(relation):
+            torch.sgn(relation[part], out=out[part]).mul_(to_edges[part, None, None])
+            out[part].addcmul_(gradient[part], to_h[part, None, None])
+        return out, None, None
 
 
-def _scaled(matrix: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """Non-negative matrices with norms of at most `bound`, and what they were multiplied by, (B, 1, 1)."""
-    norm = norms(matrix)
-    scale = torch.where(norm > bound, bound / norm, 1.0)[:, None, None]
-    return (matrix.mul_(scale) if bool((scale < 1).any()) else matrix), scale
+def _chunks(matrices: Tensor) -> list[slice]:
+    """Rows that are worked on together."""
+    most = CPU_ELEMENTS // max(1, matrices[:1].numel()) if matrices.device.type == "cpu" else len(matrices)
+    return blocks(len(matrices), max(1, most))
+
+
+def _exponential_of_squares(w: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """exp(s W o W) and s of each W of (B, T, T); s (B, 1, 1) is 1 unless the norm of W o W is above the bound."""
+    squares = w * w
+    norm = norms(squares)
+    scale = torch.where(norm > bound, bound / norm, 1.0)
+    if bool((scale < 1).any()):
+        squares *= scale[:, None, None]
+    return exponential(squares, float((norm * scale).max()) if len(w) else 0.0), scale[:, None, None]
 
 
 def norms(matrix: Tensor) -> Tensor:
@@ -82,16 +95,16 @@ def norms(matrix: Tensor) -> Tensor:
     return torch.minimum(matrix.sum(dim=-1).amax(dim=-1), matrix.sum(dim=-2).amax(dim=-1))
 
 
-def exponential(matrix: Tensor) -> Tensor:
-    """exp of each non-negative matrix of (B, T, T): a polynomial of the matrix over 2^s, squared s times."""
-    largest = float(norms(matrix).max()) if matrix.numel() else 0.0
+def exponential(matrix: Tensor, norm: float) -> Tensor:
+    """exp of matrices (B, T, T) with norms up to `norm`: a polynomial of the matrix over 2^s, squared s times."""
     near, times = NORMS[matrix.dtype], 0
-    while largest > near * 2**times:
+    while norm > near * 2**times:
         times += 1
     a = matrix if times == 0 else matrix / 2**times
     a2 = a @ a
-    a4 = a2 @ (X1 * a + X2 * a2)
-    made = torch.baddbmm(a + Y2 * a2, torch.add(a4, a2, alpha=X3), _plus_identity(X5 * a + X6 * a2 + X7 * a4, X4))
+    a4 = a2 @ torch.mul(a, X1).add_(a2, alpha=X2)
+    right = _plus_identity(torch.mul(a, X5).add_(a2, alpha=X6).add_(a4, alpha=X7), X4)
+    made = torch.add(a, a2, alpha=Y2).baddbmm_(a4.add_(a2, alpha=X3), right)
     made = _plus_identity(made, 1.0)
     for _ in range(times):
         made = made @ made

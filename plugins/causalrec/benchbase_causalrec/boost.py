@@ -8,16 +8,17 @@ from benchbase import BuildContext
 from benchbase.errors import ConfigError
 from benchbase.nn import Boost, Modifier, PartContext
 
-from .acyclicity import acyclicity
+from .acyclicity import penalties
 from .config import CausalBoostConfig
-from .relation import bilinear, coefficients, covariance, standardised
+from .relation import bilinear, coefficients, covariance, factor_of, standardised, strength
 
 
 class CausalBoost(Modifier):
     """Attention weights times 1 + alpha R, or those alone whose R is strong; one R for all heads and layers.
 
     R (B, T, T) is between events: the tokens of an event share its row and its column, others have neither. Publishes
-    `relation`, W as discovered, and for objectives that read it `acyclicity`, h of each sequence.
+    `relation`, W as discovered, and for objectives that read them `acyclicity`, h of each sequence, and `sparsity`, the
+    mean of |W| over ordered pairs of its events.
     Source: the paper's eq. (7) and (9); what it leaves open stands in the README.
     """
 
@@ -37,8 +38,11 @@ class CausalBoost(Modifier):
         with torch.autocast(h.device.type, enabled=False):
             relation = self._discover(h[:, tokens.n_prefix :: tokens.per_event], ctx)
             ctx.publish("relation", relation)
-            if ctx.wants("acyclicity") and ctx.phase == "train":
-                ctx.publish("acyclicity", self._acyclicity(relation))
+            if ctx.phase == "train" and (ctx.wants("acyclicity") or ctx.wants("sparsity")):
+                h, edges = self._penalties(relation)
+                events = ctx.batch.valid.sum(dim=1)
+                ctx.publish("acyclicity", h)
+                ctx.publish("sparsity", edges / (events * (events - 1)).clamp_min(1))
             ctx.scratch["relation"] = relation.detach() if self.config.detach else relation
 
     def boost(self, ctx: PartContext, layer: int) -> Boost | None:
@@ -71,22 +75,22 @@ class CausalBoost(Modifier):
         z = standardised(h, valid)
         return covariance(z) if self.matrix is None else bilinear(z, self.matrix.to(z.dtype))
 
-    def _acyclicity(self, relation: Tensor) -> Tensor:
-        if self.config.r_source == "sem":  # in the order of time no cycle is possible
-            return relation.new_zeros(len(relation))
-        return acyclicity(relation, self.config.bound, self.config.max_nodes)
+    def _penalties(self, relation: Tensor) -> tuple[Tensor, Tensor]:
+        """h and the sum of |W|, both (B); in the order of time no cycle is possible."""
+        if self.config.r_source != "sem":
+            return penalties(relation, self.config.bound, self.config.max_nodes)
+        edges: Tensor = torch.linalg.vector_norm(relation, 1, dim=(1, 2))
+        return relation.new_zeros(len(relation)), edges
 
-    def _strength(self, ctx: PartContext) -> Tensor:
-        """R (B, T, T): row = the event that attends (effect), column = the one attended to (cause)."""
+    def _directed(self, ctx: PartContext) -> Tensor:
+        """W' (B, T, T): row = the event that attends (effect), column = the one attended to (cause)."""
         relation: Tensor = ctx.scratch["relation"]
-        directed = relation.transpose(-1, -2)
-        signs = {"abs": torch.abs, "relu": torch.relu, "square": torch.square}
-        return signs[self.config.sign](directed) if self.config.sign in signs else directed
+        return relation.transpose(-1, -2)
 
     def _factor(self, ctx: PartContext) -> Tensor:
         """1 + alpha R over tokens, (B, 1, S, S), 1 where a token is no event's. Made once for all layers."""
         if "factor" not in ctx.scratch:
-            ctx.scratch["factor"] = _over_tokens(torch.add(1.0, self._strength(ctx), alpha=self.config.alpha), ctx, 1.0)
+            ctx.scratch["factor"] = _over_tokens(factor_of(self._directed(ctx), self.config.sign, self.config.alpha), ctx, 1.0)
         made: Tensor = ctx.scratch["factor"]
         return made
 
@@ -96,11 +100,11 @@ class CausalBoost(Modifier):
         Strong: above a share of the strongest that it may attend to. Where all are 0 the row stays as it is.
         """
         if "kept" not in ctx.scratch:
-            strength = torch.where(ctx.base_mask, _over_tokens(self._strength(ctx).detach(), ctx, 0.0), 0.0)
-            largest = strength.amax(dim=-1, keepdim=True)
+            strong = torch.where(ctx.base_mask, _over_tokens(strength(self._directed(ctx).detach(), self.config.sign), ctx, 0.0), 0.0)
+            largest = strong.amax(dim=-1, keepdim=True)
             event = ctx.tokens.event[:, None, :]
             own = (event[..., None] == event[..., None, :]) | (event < 0)[..., None, :] | (event < 0)[..., None]
-            ctx.scratch["kept"] = (strength > self.config.threshold * largest) | own | (largest <= 0)
+            ctx.scratch["kept"] = (strong > self.config.threshold * largest) | own | (largest <= 0)
         kept: Tensor = ctx.scratch["kept"]
         return kept
 

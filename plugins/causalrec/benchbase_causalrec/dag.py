@@ -31,7 +31,7 @@ class CausalDag(Objective):
         if self.dual.active and h.requires_grad:  # else no cycle is possible
             made["acyclicity"] = self.dual.penalty(h, shares.to(h.dtype))
         if self.sparsity > 0:
-            edges = mean_edge(output.traces["relation"], batch)
+            edges = output.traces["sparsity"]
             made["sparsity"] = self.sparsity * weighted_mean(edges, shares.to(edges.dtype))
         return made
 
@@ -46,13 +46,6 @@ class CausalDag(Objective):
     def epoch_ended(self, means: Mapping[str, float]) -> None:
         if "h" in means:
             self.dual.update(means["h"])
-
-
-def mean_edge(relation: Tensor, batch: Batch) -> Tensor:
-    """The mean of |W| over ordered pairs of a sequence's events, (B); 0 for fewer than two."""
-    events = batch.valid.sum(dim=1)
-    total: Tensor = torch.linalg.vector_norm(relation, 1, dim=(1, 2))
-    return total / (events * (events - 1)).clamp_min(1)
 
 
 def _shares(targets: Targets, batch: Batch) -> Tensor:

@@ -5,6 +5,7 @@ i and j depend on (`cov`, `bilinear`), or on those up to the later of the two (`
 relation looks ahead.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,6 +48,17 @@ def coefficients(z: Tensor, ridge: float, max_nodes: int) -> Tensor:
     return made
 
 
+def strength(relation: Tensor, sign: str) -> Tensor:
+    """R of W, element by element: its size, its positive part, its square, or W itself."""
+    made: dict[str, Callable[[Tensor], Tensor]] = {"abs": torch.abs, "relu": torch.relu, "square": torch.square}
+    return made[sign](relation) if sign in made else relation.clone()
+
+
+def factor_of(relation: Tensor, sign: str, alpha: float) -> Tensor:
+    """1 + alpha R, with one tensor of its size made in each direction."""
+    return _Factor.apply(relation, sign, alpha)  # type: ignore[no-any-return, no-untyped-call]
+
+
 def blocks(size: int, most: int) -> list[slice]:
     """Consecutive parts of at most so many, counted from the oldest event."""
     return [slice(start, min(start + most, size)) for start in range(0, size, most)]
@@ -56,6 +68,23 @@ def _solved(z: Tensor, ridge: float) -> Tensor:
     covariances = z @ z.transpose(-1, -2) / z.shape[-1]
     covariances.diagonal(dim1=-2, dim2=-1).add_(ridge)
     return _Effects.apply(covariances)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Factor(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, relation: Tensor, sign: str, alpha: float) -> Tensor:
+        ctx.save_for_backward(relation)
+        ctx.sign, ctx.alpha = sign, alpha
+        return strength(relation, sign).mul_(alpha).add_(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        relation, = ctx.saved_tensors
+        if ctx.sign == "signed":
+            return grad * ctx.alpha, None, None
+        slope = {"abs": torch.sgn, "relu": lambda w: (w > 0).to(w.dtype), "square": lambda w: 2 * w}[ctx.sign](relation)
+        return slope.mul_(grad).mul_(ctx.alpha), None, None
 
 
 class _OffDiagonal(torch.autograd.Function):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from benchbase_causalrec import acyclicity as module
-from benchbase_causalrec.acyclicity import acyclicity, exponential, norms
+from benchbase_causalrec.acyclicity import acyclicity, exponential, norms, penalties
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,7 +66,7 @@ def test_the_exponential_is_the_librarys(norm, dtype, close):
     matrix = draw(4, 12, 12).abs()
     matrix = matrix * (norm / norms(matrix))[:, None, None]
     theirs = torch.linalg.matrix_exp(matrix)
-    assert ((exponential(matrix.to(dtype)) - theirs).abs() <= close * theirs.abs().amax()).all()
+    assert ((exponential(matrix.to(dtype), norm) - theirs).abs() <= close * theirs.abs().amax()).all()
 
 
 def test_another_order_of_the_nodes_and_nodes_without_edges_change_nothing():
@@ -107,6 +107,19 @@ def test_cycles_are_looked_for_within_blocks():
     across = torch.zeros(1, 7, 7, dtype=DOUBLE)
     across[0, 1, 5] = across[0, 5, 1] = 1.0
     assert float(acyclicity(across, max_nodes=3)) == 0 and float(acyclicity(across)) > 0.1
+
+
+def test_the_sum_of_edges_comes_with_h_and_both_have_their_gradients(monkeypatch):
+    w = draw(5, 6, 6).requires_grad_()
+    cotangents = draw(5, seed=1), draw(5, seed=2)
+    expected, = torch.autograd.grad(w.abs().sum((1, 2)), w, cotangents[1])
+    expected = expected + torch.autograd.grad(acyclicity(w, 3.0, 4), w, cotangents[0])[0]
+    for elements in (2**17, 100, 1):
+        monkeypatch.setattr(module, "CPU_ELEMENTS", elements)
+        h, edges = penalties(w, 3.0, 4)
+        torch.testing.assert_close(edges, w.abs().sum((1, 2)))
+        slope, = torch.autograd.grad([h, edges], w, cotangents)
+        torch.testing.assert_close(slope, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_autocast_leaves_it_alone():

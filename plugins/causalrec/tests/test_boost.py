@@ -251,7 +251,7 @@ def test_what_nobody_reads_is_not_made():
     batch, _ = batch_for(tiny_causal)
     assert set(model_of(modifiers=[boost]).encode(batch, "train").traces) == {"relation"}
     read = model_of(modifiers=[boost], objectives=[dag])
-    assert set(read.encode(batch, "train").traces) == {"relation", "acyclicity"}
+    assert set(read.encode(batch, "train").traces) == {"relation", "acyclicity", "sparsity"}
     assert set(read.encode(batch, "score").traces) == {"relation"}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benchbase_causalrec.relation import bilinear, coefficients, covariance, standardised
+from benchbase_causalrec.relation import bilinear, coefficients, covariance, factor_of, standardised, strength
 
 DOUBLE = torch.float64
 
@@ -73,6 +73,15 @@ def test_coefficients_are_those_of_regressions_on_earlier_events():
 def test_gradients_are_those_of_finite_differences(make):
     z = standardised(hiddens(events=5), torch.ones(3, 5, dtype=torch.bool)).requires_grad_()
     assert torch.autograd.gradcheck(make, z)
+
+
+@pytest.mark.parametrize("sign", ["abs", "relu", "square", "signed"])
+def test_the_factor_is_one_plus_alpha_times_the_strength(sign):
+    w = hiddens(rows=2, events=4, width=4).requires_grad_()
+    plain = {"abs": w.abs(), "relu": w.clamp_min(0), "square": w**2, "signed": w}[sign]
+    torch.testing.assert_close(factor_of(w, sign, 0.3), 1 + 0.3 * plain)
+    assert torch.equal(strength(w, sign), plain)
+    assert torch.autograd.gradcheck(lambda x: factor_of(x, sign, 0.3), w)
 
 
 def test_gradients_of_coefficients_are_the_librarys():
