@@ -1,6 +1,6 @@
-"""h(W) = trace exp(W o W) - T, 0 exactly where the graph of W has no cycle, and the sum of |W|; both of a batch at once.
+"""h(W) = trace exp(W o W) - T, 0 exactly where the graph of W has no cycle, and the sum of |W|, of a batch at once.
 
-Source: Zheng et al., DAGs with NO TEARS, NeurIPS 2018, theorem 1; the paper's eq. for L_DAG.
+Source: Zheng et al., DAGs with NO TEARS, NeurIPS 2018, theorem 1; h and |W| are the same for the transpose.
 """
 
 from typing import Any
@@ -48,7 +48,10 @@ class _Penalties(torch.autograd.Function):
     def forward(ctx: Any, relation: Tensor, bound: float, max_nodes: int) -> tuple[Tensor, Tensor]:
         rows, size, _ = relation.shape
         h, edges = relation.new_zeros(rows), relation.new_empty(rows)
-        gradient = relation.new_zeros(relation.shape) if ctx.needs_input_grad[0] else None
+        gradient = None
+        if ctx.needs_input_grad[0]:
+            make = relation.new_zeros if size > max_nodes else relation.new_empty
+            gradient = make(relation.shape)
         with torch.autocast(relation.device.type, enabled=False):
             for part in _chunks(relation):
                 torch.linalg.vector_norm(relation[part], 1, dim=(1, 2), out=edges[part])

@@ -17,8 +17,8 @@ class CausalBoost(Modifier):
     """Attention weights times 1 + alpha R, or those alone whose R is strong; one R for all heads and layers.
 
     R (B, T, T) is between events: the tokens of an event share its row and its column, others have neither. Publishes
-    `relation`, W as discovered, and for objectives that read them `acyclicity`, h of each sequence, and `sparsity`, the
-    mean of |W| over ordered pairs of its events.
+    `relation`, R as discovered, and for objectives that read them `acyclicity`, h of each sequence, and `sparsity`, the
+    mean of |R| over ordered pairs of its events.
     Source: the paper's eq. (7) and (9); what it leaves open stands in the README.
     """
 
@@ -67,7 +67,7 @@ class CausalBoost(Modifier):
         return layer >= self.config.after and (self.config.variant == "filter" or self.config.alpha > 0)
 
     def _discover(self, h: Tensor, ctx: PartContext) -> Tensor:
-        """W (B, T, T) of the events' hiddens (B, T, D), eq. (7)."""
+        """The relation (B, T, T) of the events' hiddens (B, T, D), eq. (7)."""
         valid = ctx.batch.valid
         if self.config.r_source == "sem":  # a coefficient depends on all events before: candidates are none of these
             z = standardised(h, valid & ~ctx.batch.candidate)
@@ -76,21 +76,17 @@ class CausalBoost(Modifier):
         return covariance(z) if self.matrix is None else bilinear(z, self.matrix.to(z.dtype))
 
     def _penalties(self, relation: Tensor) -> tuple[Tensor, Tensor]:
-        """h and the sum of |W|, both (B); in the order of time no cycle is possible."""
+        """h and the sum of |R|, both (B); in the order of time no cycle is possible."""
         if self.config.r_source != "sem":
             return penalties(relation, self.config.bound, self.config.max_nodes)
         edges: Tensor = torch.linalg.vector_norm(relation, 1, dim=(1, 2))
         return relation.new_zeros(len(relation)), edges
 
-    def _directed(self, ctx: PartContext) -> Tensor:
-        """W' (B, T, T): row = the event that attends (effect), column = the one attended to (cause)."""
-        relation: Tensor = ctx.scratch["relation"]
-        return relation.transpose(-1, -2)
-
     def _factor(self, ctx: PartContext) -> Tensor:
         """1 + alpha R over tokens, (B, 1, S, S), 1 where a token is no event's. Made once for all layers."""
         if "factor" not in ctx.scratch:
-            ctx.scratch["factor"] = _over_tokens(factor_of(self._directed(ctx), self.config.sign, self.config.alpha), ctx, 1.0)
+            factor = factor_of(ctx.scratch["relation"], self.config.sign, self.config.alpha)
+            ctx.scratch["factor"] = _over_tokens(factor, ctx, 1.0)
         made: Tensor = ctx.scratch["factor"]
         return made
 
@@ -100,7 +96,8 @@ class CausalBoost(Modifier):
         Strong: above a share of the strongest that it may attend to. Where all are 0 the row stays as it is.
         """
         if "kept" not in ctx.scratch:
-            strong = torch.where(ctx.base_mask, _over_tokens(strength(self._directed(ctx).detach(), self.config.sign), ctx, 0.0), 0.0)
+            strong = _over_tokens(strength(ctx.scratch["relation"].detach(), self.config.sign), ctx, 0.0)
+            strong = torch.where(ctx.base_mask, strong, 0.0)
             largest = strong.amax(dim=-1, keepdim=True)
             event = ctx.tokens.event[:, None, :]
             own = (event[..., None] == event[..., None, :]) | (event < 0)[..., None, :] | (event < 0)[..., None]

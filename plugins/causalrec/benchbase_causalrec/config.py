@@ -18,9 +18,9 @@ class CausalBoostConfig(Config):
         "enhance", description="weights times 1 + alpha R, or only those whose relation is strong"
     )
     r_source: Literal["cov", "sem", "bilinear"] = Field(
-        "cov", description="W: covariances; coefficients on earlier events; a bilinear form with a learned matrix"
+        "cov", description="R: covariances; coefficients on earlier events; a bilinear form with a learned matrix"
     )
-    sign: Literal["abs", "relu", "signed", "square"] = Field("abs", description="how W becomes R")
+    sign: Literal["abs", "relu", "signed", "square"] = Field("abs", description="how R counts")
     renormalise: bool | None = Field(
         None, description="rows sum to 1 again; unless given, filter does, enhance does not"
     )
@@ -33,7 +33,7 @@ class CausalBoostConfig(Config):
         1_000, ge=2, description="longer sequences are cut into blocks of as many events, for all that is cubic in them"
     )
     bound: float = Field(
-        1.0, gt=0, le=60, description="W o W is scaled down to this norm before its exponential is taken"
+        1.0, gt=0, le=60, description="R o R is scaled down to this norm before its exponential is taken"
     )
 
     @property
@@ -51,7 +51,7 @@ class CausalBoostConfig(Config):
 class CausalDagConfig(Config):
     """Parameters of the augmented Lagrangian: beta h + rho h^2 / 2, both updated after each epoch, plus sparsity."""
 
-    sparsity: float = Field(0.1, ge=0, le=1e6, description="weight of the mean of |W| over pairs of events, lambda")
+    sparsity: float = Field(0.1, ge=0, le=1e6, description="weight of the mean of |R| over pairs of events, lambda")
     rho: float = Field(1.0, ge=0, le=1e16, description="weight of the square of h at the start, rho_0")
     beta: float = Field(0.0, ge=0, le=1e16, description="weight of h at the start, beta_0")
     growth: float = Field(10.0, ge=1, le=1e3, description="factor of rho where h does not fall enough")

@@ -15,7 +15,7 @@ from .dual import Dual, weighted_mean
 class CausalDag(Objective):
     """L_DAG and L_L1 of the relation that a modifier publishes, means over sequences by the weight of their targets.
 
-    `acyclicity`: beta h + rho h^2 / 2; `sparsity`: lambda times the mean of |W| over ordered pairs of events. A term
+    `acyclicity`: beta h + rho h^2 / 2; `sparsity`: lambda times the mean of |R| over ordered pairs of events. A term
     whose multipliers are all 0 is left out. Source: the paper's eq. (16) to (18).
     """
 
@@ -36,10 +36,10 @@ class CausalDag(Objective):
         return made
 
     def logs(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
-        """h, its multipliers, and the largest |W| of a sequence."""
+        """h, its multipliers, and the largest |R| of a sequence."""
         h, shares = output.traces["acyclicity"], _shares(targets, batch)
-        least, most = output.traces["relation"].flatten(1).aminmax(dim=1)
-        largest = torch.maximum(-least, most)
+        relation = output.traces["relation"]
+        largest = torch.maximum(relation.amax(dim=(1, 2)), -relation.amin(dim=(1, 2)))
         return {"h": weighted_mean(h, shares.to(h.dtype)), "rho": self.dual.rho.clone(), "beta": self.dual.beta.clone(),
                 "largest": weighted_mean(largest, shares.to(largest.dtype))}
 

@@ -1,8 +1,8 @@
-"""The relation W between the events of a sequence: W[i, j] is what event i does to event j, 0 on the diagonal.
+"""The relation R between the events of a sequence: R[i, j] is what event j does to event i, 0 on the diagonal.
 
-The features of an event's hidden are the samples, the events are the variables. W[i, j] depends on what the hiddens
-i and j depend on (`cov`, `bilinear`), or on those up to the later of the two (`sem`), so under a causal backbone no
-relation looks ahead.
+Rows are effects and columns causes, as rows attend and columns are attended to; the papers' W is its transpose. The
+features of an event's hidden are the samples, the events are the variables. R[i, j] depends on what the hiddens i and j
+depend on (`cov`, `bilinear`), or on those up to i (`sem`), so under a causal backbone no relation looks ahead.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+SOLVED = 16
+"""Triangular systems of at most this size are given to the library's solver."""
 
 
 def standardised(h: Tensor, valid: Tensor) -> Tensor:
@@ -30,15 +33,14 @@ def covariance(z: Tensor) -> Tensor:
 
 
 def bilinear(z: Tensor, matrix: Tensor) -> Tensor:
-    """z M z' / D without its diagonal, for M (D, D): a covariance that may have a direction."""
-    return _OffDiagonal.apply(z @ matrix / z.shape[-1], z)  # type: ignore[no-any-return, no-untyped-call]
+    """(z M z')' / D without its diagonal, for M (D, D): a covariance that may have a direction."""
+    return _OffDiagonal.apply(z, z @ matrix / z.shape[-1])  # type: ignore[no-any-return, no-untyped-call]
 
 
 def coefficients(z: Tensor, ridge: float, max_nodes: int) -> Tensor:
-    """Coefficients of a linear structural model in the order of time, (B, T, T): each event from all earlier ones.
+    """Coefficients of a linear structural model in the order of time, (B, T, T): of event i on each event j < i.
 
-    B[i, j] is the coefficient of event i on event j < i under the covariance z z' / D + ridge I; W is its transpose.
-    Over `max_nodes` events are solved block by block.
+    They belong to the covariance z z' / D + ridge I. Over `max_nodes` events are solved block by block.
     """
     if z.shape[1] <= max_nodes:
         return _solved(z, ridge)
@@ -49,13 +51,13 @@ def coefficients(z: Tensor, ridge: float, max_nodes: int) -> Tensor:
 
 
 def strength(relation: Tensor, sign: str) -> Tensor:
-    """R of W, element by element: its size, its positive part, its square, or W itself."""
+    """How strong a relation counts, element by element: its size, its positive part, its square, or itself."""
     made: dict[str, Callable[[Tensor], Tensor]] = {"abs": torch.abs, "relu": torch.relu, "square": torch.square}
     return made[sign](relation) if sign in made else relation.clone()
 
 
 def factor_of(relation: Tensor, sign: str, alpha: float) -> Tensor:
-    """1 + alpha R, with one tensor of its size made in each direction."""
+    """1 + alpha times the strength, with one tensor of that size made in each direction."""
     return _Factor.apply(relation, sign, alpha)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -83,8 +85,9 @@ class _Factor(torch.autograd.Function):
         relation, = ctx.saved_tensors
         if ctx.sign == "signed":
             return grad * ctx.alpha, None, None
-        slope = {"abs": torch.sgn, "relu": lambda w: (w > 0).to(w.dtype), "square": lambda w: 2 * w}[ctx.sign](relation)
-        return slope.mul_(grad).mul_(ctx.alpha), None, None
+        slopes: dict[str, Callable[[Tensor], Tensor]] = {
+            "abs": torch.sgn, "relu": lambda r: (r > 0).to(r.dtype), "square": lambda r: 2 * r}
+        return slopes[ctx.sign](relation).mul_(grad).mul_(ctx.alpha), None, None
 
 
 class _OffDiagonal(torch.autograd.Function):
@@ -106,25 +109,59 @@ class _OffDiagonal(torch.autograd.Function):
 
 
 class _Effects(torch.autograd.Function):
-    """W = (I - U)' of S, where U is lower triangular with a diagonal of 1 and U S U' = E is diagonal.
+    """R = I - U of S, where U is lower triangular with a diagonal of 1 and U S U' = E is diagonal.
 
-    With S = L L' and D the diagonal of L, U = D L^-1 and E = D^2: row i of I - U regresses i on all before it. From
-    dU = X U, X strictly lower, follows X E = -tril(U dS U', -1), so the gradient G of U gives S the gradient U' Q U with
-    Q = -tril(G U', -1) E^-1: three products, where the library's way through Cholesky's factor solves four systems.
+    With S = L L' and D the diagonal of L, U = D L^-1 and E = D^2: row i of R regresses i on all before it. From
+    dU = X U, X strictly lower, follows X E = -tril(U dS U', -1), so the gradient G of R gives S the gradient U' Q U
+    with Q = tril(G U', -1) E^-1: three products, where the library's way through Cholesky's factor solves four systems.
     """
 
     @staticmethod
     def forward(ctx: Any, covariances: Tensor) -> Tensor:
         lower = torch.linalg.cholesky(covariances)
         diagonal = lower.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-        eye = torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
-        unit = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False) * diagonal
+        unit = inverse(lower).mul_(diagonal)
         ctx.save_for_backward(unit, diagonal.square())
-        return unit.tril(-1).neg_().transpose(-1, -2)
+        made = -unit
+        made.diagonal(dim1=-2, dim2=-1).zero_()
+        return made
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         unit, noise = ctx.saved_tensors
-        inner = (unit @ grad).triu(1).transpose(-1, -2)  # -tril(G U', -1), since the gradient of W is -G'
-        return unit.transpose(-1, -2) @ (inner / noise.transpose(-1, -2)) @ unit
+        inner = _lower_times_upper(grad, unit.transpose(-1, -2)).tril_(-1).div_(noise.transpose(-1, -2))
+        gradient: Tensor = unit.transpose(-1, -2) @ _lower_times_lower(inner, unit)
+        return gradient
+
+
+def _lower_times_upper(left: Tensor, right: Tensor) -> Tensor:
+    """The lower half of a product with upper triangular matrices (B, n, n): above the diagonal anything may stand."""
+    half = left.shape[-1] // 2
+    made = torch.zeros_like(left)
+    made[:, :, :half] = left[:, :, :half] @ right[:, :half, :half]
+    made[:, half:, half:] = left[:, half:] @ right[:, :, half:]
+    return made
+
+
+def _lower_times_lower(left: Tensor, right: Tensor) -> Tensor:
+    """A product of lower triangular matrices (B, n, n), without the quarters that are 0."""
+    half = left.shape[-1] // 2
+    made = torch.zeros_like(left)
+    made[:, :half, :half] = left[:, :half, :half] @ right[:, :half, :half]
+    made[:, half:, :half] = left[:, half:] @ right[:, :, :half]
+    made[:, half:, half:] = left[:, half:, half:] @ right[:, half:, half:]
+    return made
+
+
+def inverse(lower: Tensor) -> Tensor:
+    """Inverses of lower triangular matrices (B, n, n), by halves: faster than to solve for many columns at once."""
+    size = lower.shape[-1]
+    if size <= SOLVED:
+        eye = torch.eye(size, dtype=lower.dtype, device=lower.device)
+        return torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
+    first, last = slice(0, size // 2), slice(size // 2, size)
+    made = torch.zeros_like(lower)
+    made[:, first, first], made[:, last, last] = inverse(lower[:, first, first]), inverse(lower[:, last, last])
+    made[:, last, first] = -made[:, last, last] @ (lower[:, last, first] @ made[:, first, first])
+    return made

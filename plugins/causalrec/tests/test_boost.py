@@ -103,7 +103,7 @@ def test_an_edge_from_cause_to_effect_changes_where_the_effect_attends_to_the_ca
     size = batch.items.shape[1]
     edges = torch.zeros(size, size)
     cause, effect = 1, 3
-    edges[cause, effect] = 2.0
+    edges[effect, cause] = 2.0
     plain, boosted = weights_under(edges, batch=batch, alpha=0.5)
     expected = plain.clone()
     expected[0, :, effect, cause] *= 2  # 1 + 0.5 x 2
@@ -129,7 +129,7 @@ def test_signs(sign, factor):
     batch, _ = batch_for(tiny_causal, n_rows=1)
     size = batch.items.shape[1]
     edges = torch.zeros(size, size)
-    edges[0, 2] = -2.0
+    edges[2, 0] = -2.0
     plain, boosted = weights_under(edges, batch=batch, sign=sign)
     expected = plain.clone()
     expected[0, :, 2, 0] *= factor
@@ -141,7 +141,7 @@ def test_renormalised_rows_sum_to_1_and_are_in_proportion():
     size = batch.items.shape[1]
     edges = torch.rand(size, size, generator=torch.Generator().manual_seed(0))
     plain, boosted = weights_under(edges, batch=batch, renormalise=True, alpha=4.0)
-    expected = plain * (1 + 4 * edges.T)
+    expected = plain * (1 + 4 * edges)
     expected = expected / expected.sum(-1, keepdim=True)
     shown = batch.valid[:, None, :, None].expand_as(expected)
     torch.testing.assert_close(boosted[shown], expected[shown])
@@ -164,8 +164,8 @@ def test_the_filter_keeps_strong_relations_oneself_and_rows_without_any(renormal
     size = batch.items.shape[1]
     assert size > 4
     edges = torch.zeros(size, size)
-    edges[0, 3], edges[1, 3], edges[2, 3] = 1.0, 0.5, 0.2
-    edges[4, 3] = 100.0  # a later event: it sets no scale
+    edges[3, 0], edges[3, 1], edges[3, 2] = 1.0, 0.5, 0.2
+    edges[3, 4] = 100.0  # a later event: it sets no scale
     plain, kept = weights_under(edges, batch=batch, variant="filter", threshold=0.3, renormalise=renormalise)
     alive = torch.ones(size, size)
     alive[3, 2] = 0
@@ -181,7 +181,7 @@ def test_tokens_of_no_event_are_left_out_and_both_tokens_of_an_event_share_its_r
     batch, _ = batch_for(tiny_causal, n_rows=1)
     size = batch.items.shape[1]
     edges = torch.zeros(size, size)
-    edges[1, 3] = 1.0
+    edges[3, 1] = 1.0
     layout = LayoutConfig(kind="interleaved", user_token=True)
     before = [(probe_prefix, {"strength": 2})]
     plain, changed = weights_under(edges, batch=batch, layout=layout, before=before, variant=variant, renormalise=False)

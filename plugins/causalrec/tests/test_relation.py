@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benchbase_causalrec.relation import bilinear, coefficients, covariance, factor_of, standardised, strength
+from benchbase_causalrec.relation import bilinear, coefficients, covariance, factor_of, inverse, standardised, strength
 
 DOUBLE = torch.float64
 
@@ -51,8 +51,8 @@ def test_a_bilinear_form_with_the_identity_is_the_covariance_and_with_another_ma
     matrix = torch.randn(16, 16, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
     made = bilinear(z, matrix)
     assert (made - made.transpose(1, 2)).abs().max() > 0.1
-    expected = torch.einsum("e,ef,f->", z[0, 2], matrix, z[0, 5]) / 16
-    torch.testing.assert_close(made[0, 2, 5], expected)
+    expected = torch.einsum("e,ef,f->", z[0, 2], matrix, z[0, 5]) / 16  # what 2 does to 5
+    torch.testing.assert_close(made[0, 5, 2], expected)
 
 
 def test_coefficients_are_those_of_regressions_on_earlier_events():
@@ -63,8 +63,8 @@ def test_coefficients_are_those_of_regressions_on_earlier_events():
         s = (z[row] @ z[row].T / 40 + ridge * torch.eye(6, dtype=DOUBLE)).numpy()
         for event in range(1, 6):
             expected = np.linalg.solve(s[:event, :event], s[:event, event])
-            np.testing.assert_allclose(made[row, :event, event].numpy(), expected, atol=1e-10)
-    assert (made == made.triu(1)).all()
+            np.testing.assert_allclose(made[row, event, :event].numpy(), expected, atol=1e-10)
+    assert (made == made.tril(-1)).all()
 
 
 @pytest.mark.parametrize("make", [covariance, lambda z: bilinear(z, torch.arange(256, dtype=DOUBLE).view(16, 16) / 99),
@@ -88,12 +88,18 @@ def test_gradients_of_coefficients_are_the_librarys():
     z = standardised(hiddens(events=12, width=40), torch.ones(3, 12, dtype=torch.bool)).requires_grad_()
     lower = torch.linalg.cholesky(z @ z.transpose(1, 2) / 40 + 1e-3 * torch.eye(12, dtype=DOUBLE))
     theirs = -lower.diagonal(dim1=1, dim2=2).unsqueeze(-1) * torch.linalg.inv(lower)
-    theirs = theirs.tril(-1).transpose(1, 2)
+    theirs = theirs.tril(-1)
     ours = coefficients(z, 1e-3, 100)
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
     cotangent = hiddens(events=12, width=12, seed=4)
     slopes = [torch.autograd.grad(made, z, cotangent)[0] for made in (ours, theirs)]
     torch.testing.assert_close(*slopes, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 17, 33, 100])
+def test_the_inverse_by_halves_is_the_librarys(size):
+    lower = hiddens(rows=2, events=size, width=size).tril(-1) / size + torch.eye(size, dtype=DOUBLE) * 1.5
+    torch.testing.assert_close(inverse(lower), torch.linalg.inv(lower), atol=1e-10, rtol=1e-10)
 
 
 def test_a_planted_chain_is_found_with_its_direction():
@@ -105,9 +111,9 @@ def test_a_planted_chain_is_found_with_its_direction():
     z = standardised(torch.stack([x0, x1, x2], dim=1), torch.ones(1, 3, dtype=torch.bool))
     made = coefficients(z, 1e-6, 100)[0]
     scale = torch.stack([x0, x1, x2])[:, 0].std(dim=1)
-    assert made[0, 1] == pytest.approx(float(0.8 * scale[0] / scale[1]), abs=0.02)
-    assert made[1, 2] == pytest.approx(float(-0.8 * scale[1] / scale[2]), abs=0.02)
-    assert abs(float(made[0, 2])) < 0.02 and made.tril().abs().max() == 0
+    assert made[1, 0] == pytest.approx(float(0.8 * scale[0] / scale[1]), abs=0.02)
+    assert made[2, 1] == pytest.approx(float(-0.8 * scale[1] / scale[2]), abs=0.02)
+    assert abs(float(made[2, 0])) < 0.02 and made.triu().abs().max() == 0
 
 
 @pytest.mark.parametrize("events", [5, 9])
@@ -118,7 +124,7 @@ def test_coefficients_look_at_earlier_events_alone(events):
     changed[:, 3:] = hiddens(events=events, seed=9)[:, 3:]
     after = coefficients(standardised(changed, torch.ones(3, events, dtype=torch.bool)), 1e-3, 4)
     assert torch.equal(before[:, :3, :3], after[:, :3, :3])
-    assert (before[:, :4, 4:] == 0).all()  # another block
+    assert (before[:, 4:, :4] == 0).all()  # another block
 
 
 @pytest.mark.parametrize("events", [200, 1_000])
