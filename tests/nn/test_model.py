@@ -11,7 +11,7 @@ from benchbase.nn import Boost, Modifier, Plan, PrefixTokens
 from benchbase.specs import Config, LayoutConfig, ModifierSpec
 from benchbase.testing.build import forward, make_model, train_step
 from benchbase.testing.checking import EVENT_COLUMNS, padded, same
-from benchbase.testing.probes import probe_popularity, probe_prefix, probe_recent
+from benchbase.testing.probes import probe_popularity, probe_prefix, probe_recent, probe_relation, probe_sparse
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwise, tiny_softmax
 from benchbase.testing.world import tiny_batch
 
@@ -104,6 +104,16 @@ def test_a_trace_that_no_spec_declares_is_refused_with_what_is_declared():
         make_model(tiny_causal, modifiers=[spec]).encode(tiny_batch()[0], "train")
     assert str(error.value) == ("one: publishes trace 'elsewhere', which its spec does not declare. "
                                 "Expected one of ['there']. Add it to `publishes`.")
+
+
+def test_a_modifier_knows_which_traces_an_objective_needs():
+    asked = []
+    watcher = modifier(states=lambda self, ctx, layer, h: asked.append((ctx.wants("relation"), ctx.wants("other"))))
+    for objectives, expected in (([tiny_softmax], (False, False)), ([tiny_softmax, probe_sparse], (True, False))):
+        asked.clear()
+        model = make_model(tiny_causal, modifiers=[watcher, probe_relation], objectives=objectives)
+        model.encode(tiny_batch()[0], "score")
+        assert asked == [expected] * 2
 
 
 def test_a_backbone_that_publishes_is_named():

@@ -159,7 +159,8 @@ def inverse(lower: Tensor) -> Tensor:
     size = lower.shape[-1]
     if size <= SOLVED:
         eye = torch.eye(size, dtype=lower.dtype, device=lower.device)
-        return torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
+        solved: Tensor = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
+        return solved
     first, last = slice(0, size // 2), slice(size // 2, size)
     made = torch.zeros_like(lower)
     made[:, first, first], made[:, last, last] = inverse(lower[:, first, first]), inverse(lower[:, last, last])
