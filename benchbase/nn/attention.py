@@ -51,7 +51,7 @@ def attend(
     """Attention over S keys on the fastest route that gives the same numbers.
 
     Shapes: q, k (B, H, S, Dk); v (B, H, S, Dv); mask (1 or B, 1 or H, S, S) bool, True = may attend; bias
-    like mask, added to the scaled scores. `causal` stands for the lower triangle and adds to `mask`.
+    like mask, finite, added to the scaled scores. `causal` stands for the lower triangle and adds to `mask`.
     `normaliser` given: pointwise attention, SiLU of the scores over it, instead of softmax. `drop`: dropout
     on the weights. A row that may attend to nothing gives zeros, in value and gradient.
     """

@@ -14,7 +14,7 @@ def pointwise(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool
               factor: Tensor | None, scale: float, normaliser: float) -> Tensor:
     """SiLU(scale q k' + bias) / normaliser times the factor, 0 where masked, times v: (B, H, S, Dv), as `attend` says.
 
-    The weights are made again in the backward pass, so no (B, H, S, S) tensor exists in either.
+    The weights are made again in the backward pass: never more than a tile of (B, H, S, S) exists in either.
     """
     hidden = None if mask is None else ~mask
     k, v = k.to(q.dtype), v.to(q.dtype)

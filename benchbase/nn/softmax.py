@@ -14,7 +14,7 @@ def boosted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, 
     """softmax(scale q k' + bias) times the factor, times v: (B, H, S, Dv); every row of the mask sees something.
 
     Shapes as in `attend`; `factor` (1 or B, 1 or H, S, S). Gradients reach bias and factor as well. The weights are
-    made again in the backward pass, so no (B, H, S, S) tensor exists in either.
+    made again in the backward pass: never more than a tile of (B, H, S, S) exists in either.
     """
     hidden = None if mask is None else ~mask
     k, v = k.to(q.dtype), v.to(q.dtype)

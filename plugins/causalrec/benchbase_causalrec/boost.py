@@ -39,8 +39,9 @@ class CausalBoost(Modifier):
             relation = self._discover(h[:, tokens.n_prefix :: tokens.per_event], ctx)
             ctx.publish("relation", relation)
             if ctx.phase == "train" and (ctx.wants("acyclicity") or ctx.wants("sparsity")):
-                h, edges = self._penalties(relation)
-                events = ctx.batch.valid.sum(dim=1)
+                nodes = ctx.batch.valid & ~ctx.batch.candidate
+                h, edges = self._penalties(_among(nodes, relation) if bool(ctx.batch.candidate.any()) else relation)
+                events = nodes.sum(dim=1)
                 ctx.publish("acyclicity", h)
                 ctx.publish("sparsity", edges / (events * (events - 1)).clamp_min(1))
             ctx.scratch["relation"] = relation.detach() if self.config.detach else relation
@@ -93,7 +94,7 @@ class CausalBoost(Modifier):
     def _kept(self, ctx: PartContext) -> Tensor:
         """Which keys a query keeps, (B, 1, S, S) bool: strong relations, its own event, and all tokens of no event.
 
-        Strong: above a share of the strongest that it may attend to. Where all are 0 the row stays as it is.
+        Strong: above a share of the strongest that the core's mask lets it attend to. Where all are 0 the row stays.
         """
         if "kept" not in ctx.scratch:
             strong = _over_tokens(strength(ctx.scratch["relation"].detach(), self.config.sign), ctx, 0.0)
@@ -104,6 +105,11 @@ class CausalBoost(Modifier):
             ctx.scratch["kept"] = (strong > self.config.threshold * largest) | own | (largest <= 0)
         kept: Tensor = ctx.scratch["kept"]
         return kept
+
+
+def _among(nodes: Tensor, relation: Tensor) -> Tensor:
+    """The relation between these events (B, T) alone."""
+    return relation * (nodes[:, :, None] & nodes[:, None, :])
 
 
 def _over_tokens(matrix: Tensor, ctx: PartContext, fill: float) -> Tensor:

@@ -1,8 +1,8 @@
 """Parameters of discovery, booster and augmented Lagrangian."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchbase import Config
 
@@ -33,7 +33,7 @@ class CausalBoostConfig(Config):
         1_000, ge=2, description="longer sequences are cut into blocks of as many events, for all that is cubic in them"
     )
     bound: float = Field(
-        1.0, gt=0, le=60, description="R o R is scaled down to this norm before its exponential is taken"
+        1.0, gt=0, le=30, description="R o R is scaled down to this norm before its exponential is taken"
     )
 
     @property
@@ -52,8 +52,15 @@ class CausalDagConfig(Config):
     """Parameters of the augmented Lagrangian: beta h + rho h^2 / 2, both updated after each epoch, plus sparsity."""
 
     sparsity: float = Field(0.1, ge=0, le=1e6, description="weight of the mean of |R| over pairs of events, lambda")
-    rho: float = Field(1.0, ge=0, le=1e16, description="weight of the square of h at the start, rho_0")
-    beta: float = Field(0.0, ge=0, le=1e16, description="weight of h at the start, beta_0")
+    rho: float = Field(1.0, ge=0, le=1e10, description="weight of the square of h at the start, rho_0")
+    beta: float = Field(0.0, ge=0, le=1e10, description="weight of h at the start, beta_0")
     growth: float = Field(10.0, ge=1, le=1e3, description="factor of rho where h does not fall enough")
     fall: float = Field(0.25, gt=0, le=1, description="share of its last value that h must fall below")
-    rho_max: float = Field(1e6, ge=0, le=1e16, description="the most that rho grows to")
+    rho_max: float = Field(1e6, ge=0, le=1e10, description="the most that rho grows to")
+
+    @model_validator(mode="after")
+    def _rho_below_its_maximum(self) -> Self:
+        if self.rho > self.rho_max:
+            raise ValueError(f"rho: {self.rho} is above rho_max {self.rho_max}. Expected a start that may grow to it. "
+                             f"Take rho_max={self.rho}.")
+        return self

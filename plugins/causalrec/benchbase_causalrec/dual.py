@@ -16,7 +16,7 @@ class Dual(nn.Module):
 
     def __init__(self, rho: float, beta: float, growth: float = 10.0, fall: float = 0.25, rho_max: float = 1e6):
         super().__init__()
-        self.growth, self.fall, self.rho_max = growth, fall, max(rho_max, rho)
+        self.growth, self.fall, self.rho_max = growth, fall, rho_max
         self.active = rho > 0 or beta > 0  # from 0 neither ever grows
         for name, value in (("rho", rho), ("beta", beta), ("last", float("inf"))):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64))

@@ -118,7 +118,8 @@ class _Effects(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, covariances: Tensor) -> Tensor:
-        lower = torch.linalg.cholesky(covariances)
+        lower, failed = torch.linalg.cholesky_ex(covariances)
+        lower = torch.where((failed > 0)[:, None, None], float("nan"), lower)  # the loss then tells of divergence
         diagonal = lower.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
         unit = inverse(lower).mul_(diagonal)
         ctx.save_for_backward(unit, diagonal.square())

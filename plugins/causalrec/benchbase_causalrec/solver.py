@@ -1,5 +1,6 @@
 """The structure of a linear model from data: the solver that the objective's Lagrangian is tested with, and a tool."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ class LinearSEM:
         centred = data - data.mean(dim=1, keepdim=True)
         self.covariance = centred.transpose(1, 2) @ centred / data.shape[1]
         self.sparsity, self.steps, self.bound = sparsity, steps, bound
-        self.off_diagonal = 1 - torch.eye(data.shape[2], dtype=data.dtype)
+        self.eye = torch.eye(data.shape[2], dtype=data.dtype, device=data.device)
         self.relation = torch.zeros_like(self.covariance, requires_grad=True)
         self.optimizer = torch.optim.Adam([self.relation], lr=lr)
         self.duals = [Dual(1.0, 0.0) for _ in range(len(data))]
@@ -47,25 +48,25 @@ class LinearSEM:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run goes on from."""
-        return {"relation": self.relation.detach().clone(), "optimizer": self.optimizer.state_dict(),
-                "duals": [dual.state_dict() for dual in self.duals], "trace": [list(each) for each in self.trace]}
+        return copy.deepcopy({"relation": self.relation.detach(), "optimizer": self.optimizer.state_dict(),
+                              "duals": [dual.state_dict() for dual in self.duals], "trace": self.trace})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         with torch.no_grad():
             self.relation.copy_(state["relation"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         for dual, saved in zip(self.duals, state["duals"], strict=True):
             dual.load_state_dict(saved)
         self.trace = [list(each) for each in state["trace"]]
 
     def _edges(self) -> Tensor:
-        return self.relation * self.off_diagonal
+        return self.relation * (1 - self.eye)
 
     def _step(self) -> None:
         w = self._edges()
-        residual = torch.eye(w.shape[-1], dtype=w.dtype) - w
+        residual = self.eye - w
         fit = (residual * (self.covariance @ residual)).sum(dim=(1, 2)) / 2
-        rho, beta = (torch.tensor([float(getattr(dual, name)) for dual in self.duals], dtype=w.dtype)
+        rho, beta = (torch.tensor([float(getattr(dual, name)) for dual in self.duals]).to(w)
                      for name in ("rho", "beta"))
         h = acyclicity(w, self.bound)
         loss = fit + self.sparsity * w.abs().sum(dim=(1, 2)) + beta * h + rho / 2 * h.square()

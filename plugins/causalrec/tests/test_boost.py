@@ -226,6 +226,19 @@ def test_candidates_see_each_other_in_no_relation(source):
 
 
 @SOURCES
+def test_penalties_are_of_the_events_that_are_no_candidates(source):
+    batch, _ = batch_for(tiny_causal, n_rows=1)
+    last = torch.arange(batch.items.shape[1])[None] >= batch.lengths[:, None] - 3
+    model = make_model(tiny_causal, {"n_layers": 2}, modifiers=[(boost, {"r_source": source})],
+                       objectives=[tiny_softmax, dag]).double()
+    offered, shorter = replace(batch, candidate=last & batch.valid), replace(batch, lengths=batch.lengths - 3)
+    first, second = (model.encode(each, "train").traces for each in (offered, shorter))
+    for name in ("acyclicity", "sparsity"):
+        torch.testing.assert_close(first[name], second[name])
+    assert (second["sparsity"] > 0).all()
+
+
+@SOURCES
 @pytest.mark.parametrize("length", [200, 1_000])
 def test_collinear_inputs_have_a_finite_loss(source, length):
     """One item over and over, and positions that say nothing: all hiddens are equal."""

@@ -7,8 +7,9 @@ import torch
 from benchbase_causalrec import benchbase_modifiers, benchbase_objectives
 from benchbase_causalrec.acyclicity import acyclicity
 from benchbase_causalrec.dual import Dual
+from pydantic import ValidationError
 
-from benchbase.testing.build import forward, make_model
+from benchbase.testing.build import forward, make_model, train_step
 from benchbase.testing.tiny import tiny_causal, tiny_softmax
 from benchbase.testing.world import tiny_batch
 
@@ -55,6 +56,34 @@ def test_the_schedule():
     for h, (rho, beta) in expected.items():
         dual.update(h)
         assert float(dual.rho) == pytest.approx(rho) and float(dual.beta) == pytest.approx(beta)
+
+
+def test_the_largest_settings_stay_finite_in_single_precision():
+    h = acyclicity(torch.ones(1, 200, 200) - torch.eye(200), bound=30.0).requires_grad_()
+    dual = Dual(1e10, 1e10, rho_max=1e10)
+    loss = dual.penalty(h, torch.ones(1))
+    assert torch.isfinite(loss) and torch.isfinite(torch.autograd.grad(loss, h)[0]).all()
+
+
+def test_rho_starts_below_its_maximum():
+    with pytest.raises(ValidationError, match=r"rho: 5.0 is above rho_max 2.0. Expected a start that may grow to it. "
+                                              r"Take rho_max=5.0."):
+        dag.config(rho=5.0, rho_max=2.0)
+
+
+def test_more_sparsity_leaves_fewer_edges():
+    """The mean of |R| after so many steps on one batch does not grow with lambda."""
+    batch, targets = tiny_batch(n_rows=6)
+    left = []
+    for sparsity in (0.0, 1.0, 30.0):
+        model = make_model(tiny_causal, modifiers=[boost],
+                           objectives=[tiny_softmax, (dag, {"sparsity": sparsity, "rho": 0.0})])
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(60):
+            train_step(model, batch, targets)
+            optimizer.step()
+        left.append(float(model.encode(batch, "train").traces["sparsity"].detach().mean()))
+    assert left == sorted(left, reverse=True) and left[2] < 0.7 * left[0], left
 
 
 def test_multipliers_of_0_stay_0():

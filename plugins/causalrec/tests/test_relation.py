@@ -137,5 +137,12 @@ def test_equal_events_stay_finite_in_single_precision(events):
         assert torch.isfinite(made).all() and torch.isfinite(slope).all()
 
 
+def test_hiddens_that_are_no_numbers_give_a_relation_that_is_none():
+    h = hiddens()
+    h[1, 2] = float("nan")
+    made = coefficients(standardised(h, torch.ones(3, 7, dtype=torch.bool)), 1e-3, 100)
+    assert torch.isnan(made[1]).any() and torch.isfinite(made[[0, 2]]).all()
+
+
 def test_half_precision_is_widened():
     assert covariance(standardised(hiddens().bfloat16(), valid())).dtype == torch.float32

@@ -46,7 +46,7 @@ def test_h_falls_a_hundredfold_and_the_graph_has_no_cycle():
     solver, _ = solved(False)
     for trace in solver.trace:
         rho, beta, h = zip(*trace, strict=True)
-        assert h[0] / h[-1] >= 100 and h[-1] < 1e-3 and len(h) == 12
+        assert h[0] / h[-1] >= 100 and h[-1] < 1e-4 and len(h) == 12
         assert list(rho) == sorted(rho) and list(beta) == sorted(beta)
     for graph in solver.graph().double():
         assert torch.linalg.matrix_power(graph, NODES).abs().sum() == 0
@@ -57,8 +57,10 @@ def test_a_solver_that_is_stopped_goes_on_with_the_same_trace():
     whole, first = (LinearSEM(data, steps=40) for _ in range(2))
     whole.run(6)
     first.run(3)
+    saved = first.state_dict()
+    first.run(1)  # what was saved stays as it was
     second = LinearSEM(data, steps=40)
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(saved)
     second.run(3)
     assert second.trace == whole.trace and torch.equal(second.relation, whole.relation)
 
