@@ -307,6 +307,8 @@ class BackboneSpec(Spec):
 class ModifierSpec(Spec):
     """A change of attention at declared sites; `publishes` names the traces it offers to objectives.
 
+    One that is costly may be left out in scoring, and where no objective needs it (`ctx.wants`).
+
     `reads_events`: its prefix tokens attend to events, so a causal backbone must supervise only the last.
     """
 

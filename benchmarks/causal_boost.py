@@ -4,8 +4,7 @@
 training steps with the full softmax on sequences that fill the window, and prints for each way to find the relation the
 median step, peak memory above the process at rest, and the ratio to plain SASRec in the same turns. `boost` is the
 modifier alone, `+ dag` with its objective; nothing is cut into blocks. Rows are scaled down with the length so that a
-step has as many events.
-Needs the plugins `transformers`, `losses` and `causalrec`.
+step has as many events. Needs the plugins `transformers`, `losses` and `causalrec`.
 """
 
 import argparse

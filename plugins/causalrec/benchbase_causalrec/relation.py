@@ -73,6 +73,8 @@ def _solved(z: Tensor, ridge: float) -> Tensor:
 
 
 class _Factor(torch.autograd.Function):
+    """The slope is made of the relation in the backward pass, so nothing but the relation is kept."""
+
     @staticmethod
     def forward(ctx: Any, relation: Tensor, sign: str, alpha: float) -> Tensor:
         ctx.save_for_backward(relation)
@@ -119,7 +121,7 @@ class _Effects(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, covariances: Tensor) -> Tensor:
         lower, failed = torch.linalg.cholesky_ex(covariances)
-        lower = torch.where((failed > 0)[:, None, None], float("nan"), lower)  # the loss then tells of divergence
+        lower.masked_fill_((failed > 0)[:, None, None], float("nan"))  # the loss then tells of divergence
         diagonal = lower.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
         unit = inverse(lower).mul_(diagonal)
         ctx.save_for_backward(unit, diagonal.square())

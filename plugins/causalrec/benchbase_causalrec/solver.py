@@ -66,7 +66,7 @@ class LinearSEM:
         w = self._edges()
         residual = self.eye - w
         fit = (residual * (self.covariance @ residual)).sum(dim=(1, 2)) / 2
-        rho, beta = (torch.tensor([float(getattr(dual, name)) for dual in self.duals]).to(w)
+        rho, beta = (torch.stack([getattr(dual, name) for dual in self.duals]).to(w)
                      for name in ("rho", "beta"))
         h = acyclicity(w, self.bound)
         loss = fit + self.sparsity * w.abs().sum(dim=(1, 2)) + beta * h + rho / 2 * h.square()
