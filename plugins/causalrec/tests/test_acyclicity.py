@@ -38,7 +38,9 @@ def test_a_cycle_of_two_has_the_closed_form(a, b):
     pair = torch.tensor([[[0.0, a], [b, 0.0]]], dtype=DOUBLE)
     expected = 2 * math.cosh(abs(a * b)) - 2  # W o W has the eigenvalues |a b| and -|a b|
     assert float(acyclicity(pair, bound=60.0)) == pytest.approx(expected, rel=1e-12, abs=1e-12)
-    assert float(acyclicity(pair.float(), bound=60.0)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    # h is what is left of a trace of 2 + h, whose rounding grows with the norm: unlike edges are the hardest
+    rounding = 16 * torch.finfo(torch.float32).eps * (2 + expected) * (1 + max(a * a, b * b))
+    assert float(acyclicity(pair.float(), bound=60.0)) == pytest.approx(expected, rel=0, abs=rounding)
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
