@@ -41,6 +41,11 @@ def penalties(relation: Tensor, bound: float = 1.0, max_nodes: int = 1_000) -> t
     return found
 
 
+def sizes(relation: Tensor) -> Tensor:
+    """The sum of |W| of each W of (B, T, T), shape (B): quicker than the library's norm."""
+    return relation.abs().sum(dim=(1, 2))
+
+
 class _Penalties(torch.autograd.Function):
     """The gradient of h, exp(W o W)' o 2 W, is made in the forward pass, from the exponential at hand."""
 
@@ -54,7 +59,7 @@ class _Penalties(torch.autograd.Function):
             gradient = make(relation.shape)
         with torch.autocast(relation.device.type, enabled=False):
             for part in _chunks(relation):
-                torch.linalg.vector_norm(relation[part], 1, dim=(1, 2), out=edges[part])
+                edges[part] = sizes(relation[part])
                 for block in blocks(size, max_nodes):
                     w = relation[part, block, block]
                     made, scale = _exponential_of_squares(w, bound)

@@ -8,7 +8,7 @@ from benchbase import BuildContext
 from benchbase.errors import ConfigError
 from benchbase.nn import Boost, Modifier, PartContext
 
-from .acyclicity import penalties
+from .acyclicity import penalties, sizes
 from .config import CausalBoostConfig
 from .relation import bilinear, coefficients, covariance, factor_of, standardised, strength
 
@@ -80,8 +80,7 @@ class CausalBoost(Modifier):
         """h and the sum of |R|, both (B); in the order of time no cycle is possible."""
         if self.config.r_source != "sem":
             return penalties(relation, self.config.bound, self.config.max_nodes)
-        edges: Tensor = torch.linalg.vector_norm(relation, 1, dim=(1, 2))
-        return relation.new_zeros(len(relation)), edges
+        return relation.new_zeros(len(relation)), sizes(relation)
 
     def _factor(self, ctx: PartContext) -> Tensor:
         """1 + alpha R over tokens, (B, 1, S, S), 1 where a token is no event's. Made once for all layers."""

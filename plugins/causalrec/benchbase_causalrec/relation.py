@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SOLVED = 16
+SOLVED = 32
 """Triangular systems of at most this size are given to the library's solver."""
 
 
@@ -28,8 +28,7 @@ def standardised(h: Tensor, valid: Tensor) -> Tensor:
 
 def covariance(z: Tensor) -> Tensor:
     """Covariances (B, T, T) of the events over their features z (B, T, D), the diagonal set to 0. Source: eq. (7)."""
-    z = z * z.shape[-1] ** -0.5
-    return _OffDiagonal.apply(z, z)  # type: ignore[no-any-return, no-untyped-call]
+    return _Covariance.apply(z * z.shape[-1] ** -0.5)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def bilinear(z: Tensor, matrix: Tensor) -> Tensor:
@@ -67,9 +66,7 @@ def blocks(size: int, most: int) -> list[slice]:
 
 
 def _solved(z: Tensor, ridge: float) -> Tensor:
-    covariances = z @ z.transpose(-1, -2) / z.shape[-1]
-    covariances.diagonal(dim1=-2, dim2=-1).add_(ridge)
-    return _Effects.apply(covariances)  # type: ignore[no-any-return, no-untyped-call]
+    return _Effects.apply(z * z.shape[-1] ** -0.5, ridge)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Factor(torch.autograd.Function):
@@ -92,6 +89,26 @@ class _Factor(torch.autograd.Function):
         return slopes[ctx.sign](relation).mul_(grad).mul_(ctx.alpha), None, None
 
 
+class _Covariance(torch.autograd.Function):
+    """x x' with a diagonal of 0; x (B, T, D). It is symmetric, so its gradient is too, and takes one product."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        made = x @ x.transpose(-1, -2)
+        made.diagonal(dim1=-2, dim2=-1).zero_()
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        x, = ctx.saved_tensors
+        both = grad + grad.transpose(-1, -2)
+        both.diagonal(dim1=-2, dim2=-1).zero_()
+        out: Tensor = both @ x
+        return out
+
+
 class _OffDiagonal(torch.autograd.Function):
     """x y' with a diagonal of 0; x and y (B, T, D)."""
 
@@ -111,31 +128,34 @@ class _OffDiagonal(torch.autograd.Function):
 
 
 class _Effects(torch.autograd.Function):
-    """R = I - U of S, where U is lower triangular with a diagonal of 1 and U S U' = E is diagonal.
+    """R = I - U of S = x x' + ridge I, where U is lower triangular with a diagonal of 1 and U S U' = E is diagonal.
 
     With S = L L' and D the diagonal of L, U = D L^-1 and E = D^2: row i of R regresses i on all before it. From
     dU = X U, X strictly lower, follows X E = -tril(U dS U', -1), so the gradient G of R gives S the gradient U' Q U
-    with Q = tril(G U', -1) E^-1: three products, where the library's way through Cholesky's factor solves four systems.
+    with Q = tril(G U', -1) E^-1, and x the gradient U' (Q + Q') U x: one product of squares and three as narrow as x,
+    where the library's way through Cholesky's factor solves four systems.
     """
 
     @staticmethod
-    def forward(ctx: Any, covariances: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, ridge: float) -> Tensor:
+        covariances = x @ x.transpose(-1, -2)
+        covariances.diagonal(dim1=-2, dim2=-1).add_(ridge)
         lower, failed = torch.linalg.cholesky_ex(covariances)
-        lower.masked_fill_((failed > 0)[:, None, None], float("nan"))  # the loss then tells of divergence
-        diagonal = lower.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
-        unit = inverse(lower).mul_(diagonal)
-        ctx.save_for_backward(unit, diagonal.square())
+        diagonal = lower.diagonal(dim1=-2, dim2=-1).clone()
+        diagonal.masked_fill_((failed > 0)[:, None], float("nan"))  # the loss then tells of divergence
+        unit = inverse(lower).mul_(diagonal.unsqueeze(-1))
+        ctx.save_for_backward(x, unit, diagonal.square_().unsqueeze(-2))
         made = -unit
         made.diagonal(dim1=-2, dim2=-1).zero_()
         return made
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        unit, noise = ctx.saved_tensors
-        inner = _lower_times_upper(grad, unit.transpose(-1, -2)).tril_(-1).div_(noise.transpose(-1, -2))
-        gradient: Tensor = unit.transpose(-1, -2) @ _lower_times_lower(inner, unit)
-        return gradient
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        x, unit, noise = ctx.saved_tensors
+        inner = _lower_times_upper(grad, unit.transpose(-1, -2)).tril_(-1).div_(noise)
+        gradient: Tensor = unit.transpose(-1, -2) @ ((inner + inner.transpose(-1, -2)) @ (unit @ x))
+        return gradient, None
 
 
 def _lower_times_upper(left: Tensor, right: Tensor) -> Tensor:
@@ -144,16 +164,6 @@ def _lower_times_upper(left: Tensor, right: Tensor) -> Tensor:
     made = torch.zeros_like(left)
     made[:, :, :half] = left[:, :, :half] @ right[:, :half, :half]
     made[:, half:, half:] = left[:, half:] @ right[:, :, half:]
-    return made
-
-
-def _lower_times_lower(left: Tensor, right: Tensor) -> Tensor:
-    """A product of lower triangular matrices (B, n, n), without the quarters that are 0."""
-    half = left.shape[-1] // 2
-    made = torch.zeros_like(left)
-    made[:, :half, :half] = left[:, :half, :half] @ right[:, :half, :half]
-    made[:, half:, :half] = left[:, half:] @ right[:, :, :half]
-    made[:, half:, half:] = left[:, half:, half:] @ right[:, half:, half:]
     return made
 
 
