@@ -1,6 +1,7 @@
-"""From counts of ranked candidates and probabilities of actions to metrics; pure numpy."""
+"""From counts of ranked candidates, probabilities of actions and graphs to metrics; pure numpy."""
 
 from .beyond import coverage, intra_list_diversity, mean_count, novelty, popularity_lift
+from .graph import density, edge_average_precision, edge_precision_recall, skeleton, structural_hamming
 from .probability import auc, log_loss, normalised_entropy, user_auc
 from .ranking import Metric, chance, gains, mean_over_users, parse, user_mean, user_values, values
 from .slices import Slice, slice_means
@@ -11,6 +12,9 @@ __all__ = [
     "auc",
     "chance",
     "coverage",
+    "density",
+    "edge_average_precision",
+    "edge_precision_recall",
     "gains",
     "intra_list_diversity",
     "log_loss",
@@ -20,7 +24,9 @@ __all__ = [
     "novelty",
     "parse",
     "popularity_lift",
+    "skeleton",
     "slice_means",
+    "structural_hamming",
     "user_auc",
     "user_mean",
     "user_values",

@@ -73,10 +73,3 @@ class LinearSEM:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss.sum())
         self.optimizer.step()
-
-
-def hamming(found: Tensor, truth: Tensor) -> Tensor:
-    """Structural Hamming distance (B) of graphs (B, d, d) bool: edges to add, remove or turn round, each once."""
-    differs = found != truth
-    either = differs | differs.transpose(-1, -2)
-    return either.triu(1).sum(dim=(-2, -1))
