@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import metrics
 from .assemble import Experiment, settled
-from .data import TRAIN
+from .data import TRAIN, Truth
 from .data.sequences import Rows, gather, score_rows
 from .errors import RunError
-from .nn import Objective
+from .nn import Encoded, Objective, Tokens
 
 ROWS = 256
 """Rows encoded and scored at a time, at most: more do not stay in cache."""
@@ -292,6 +293,38 @@ def autocast(experiment: Experiment) -> torch.autocast:
     """The number format of the forward pass, as `train.precision` says."""
     low = experiment.suite.train.precision == "bfloat16"
     return torch.autocast(experiment.device.type, dtype=torch.bfloat16, enabled=low)
+
+
+def against_truth(experiment: Experiment, truth: Truth) -> dict[str, float]:
+    """What the truth behind a data set says of the model on the test part; nothing of a recommender, which has none."""
+    model, feed = experiment.model, experiment.feed
+    if model is None or feed is None:
+        return {}
+    model.eval()
+    each_event = _each_event if model.traits.normaliser is None else None
+    with settled(experiment.suite.train.threads), torch.inference_mode():
+        for chunk in feed.score_batches(_Judge(experiment, "test", 0).events, ROWS):
+            batch = chunk.batch.to(experiment.device)
+            with autocast(experiment):
+                encoded = model.encode(batch, "score", each_event)
+            items = batch.items.masked_fill(batch.hide_item | ~batch.valid, 0)
+            traces = {name: encoded.traces[name].float().cpu().numpy() for name in truth.traces & set(encoded.traces)}
+            truth.observe(items.cpu().numpy(), traces, _attention(encoded))
+    return truth.metrics()
+
+
+def _each_event(tokens: Tokens) -> Tensor:
+    """Every event a group of its own, (B, S, T): the mass on groups is then the whole of attention."""
+    return F.one_hot(tokens.event + 1, int(tokens.event.max()) + 2)[..., 1:]
+
+
+def _attention(encoded: Encoded) -> np.ndarray | None:
+    """Who attends to whom among events, (layers, B, T, T), the mean over heads; None where it was not asked for."""
+    if not encoded.masses:
+        return None
+    tokens = encoded.tokens
+    mass = torch.stack(list(encoded.masses)).float().mean(dim=2)
+    return mass[:, :, tokens.n_prefix :: tokens.per_event].cpu().numpy()
 
 
 def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:

@@ -265,11 +265,14 @@ class DatasetSpec(Spec):
 
     `files(config, context)` lists the files the log is read from (their content is part of the cache
     key; empty for generated data); `fetch(config, context)` brings them, where that is possible.
+    `truth(config, catalogue, seed)`: for data generated from a known law, a `benchbase.data.Truth` that judges what a
+    trained model reveals; its figures stand in the record as `truth.<name>`.
     """
 
     kind: ClassVar[str] = "dataset"
     files: Callable[[Any, DataContext], list[Any]] = lambda config, context: []
     fetch: Callable[[Any, DataContext], list[Any]] | None = None
+    truth: Callable[[Any, Any, int], Any] | None = None
     licence: str = "unknown"
     redistributable: bool = False
 
@@ -278,6 +281,8 @@ class DatasetSpec(Spec):
             raise PluginError(f"{where}: files is not callable. Expected files(config, context).")
         if self.fetch is not None and not callable(self.fetch):
             raise PluginError(f"{where}: fetch is not callable. Expected fetch(config, context), or None.")
+        if self.truth is not None and not callable(self.truth):
+            raise PluginError(f"{where}: truth is not callable. Expected truth(config, catalogue, seed), or None.")
         if not isinstance(self.licence, str):
             raise PluginError(f"{where}: licence is {self.licence!r:.40}. Expected its name as text.")
 

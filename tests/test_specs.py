@@ -252,6 +252,7 @@ def test_spec_is_no_kind_of_its_own():
     ("recommender", {"refuse": "no"}, r"refuse is not callable. Expected refuse\(config, context\), or None."),
     ("dataset", {"files": []}, r"files is not callable. Expected files\(config, context\)."),
     ("dataset", {"fetch": "url"}, r"fetch is not callable. Expected fetch\(config, context\), or None."),
+    ("dataset", {"truth": "yes"}, r"truth is not callable. Expected truth\(config, catalogue, seed\), or None."),
     ("dataset", {"licence": None}, "licence is None. Expected its name as text."),
 ])
 def test_what_is_asked_of_a_spec_later_is_checked_when_it_is_made(kind, fields, message):

@@ -11,6 +11,7 @@ from .prepare import Prepared, prepare
 from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
 from .splits import Split, split
 from .text import open_text, reading
+from .truth import Truth
 
 __all__ = [
     "SPLITS",
@@ -28,6 +29,7 @@ __all__ = [
     "Prepared",
     "Split",
     "SplitRule",
+    "Truth",
     "cache_folder",
     "default_cache",
     "encode",

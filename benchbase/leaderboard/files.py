@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Published
+from ..runner.measures import TRUTH
 from . import words
 from .sheets import Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
@@ -71,6 +72,7 @@ def _rounded(value: float) -> float | None:
 
 def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
     for table in board.tables:
+        judged = {each.label: each.figures for each in table.truths.entries} if table.truths else {}
         for row in table.rows:
             flat: dict[str, Any] = {"dataset": table.dataset, "entry": row.label, "status": row.status,
                                     "seeds": " ".join(map(str, row.seeds)), "users": table.users if row.seeds else ""}
@@ -80,7 +82,8 @@ def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
                     flat[metric + name] = _rounded(getattr(interval, end)) if interval else ""
             for name in ("point", "low", "high"):
                 flat["rank" if name == "point" else f"rank.{name}"] = getattr(row.rank, name) if row.rank else ""
-            yield flat | _versus(row) | {"flags": "; ".join(row.flags), "reasons": "; ".join(row.reasons)}
+            truth = {f"{TRUTH}{name}": _rounded(each.point) for name, each in judged.get(row.label, {}).items()}
+            yield flat | truth | _versus(row) | {"flags": "; ".join(row.flags), "reasons": "; ".join(row.reasons)}
 
 
 def _versus(row: Row) -> dict[str, Any]:

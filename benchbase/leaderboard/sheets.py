@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..stats import Source
+from ..stats import Interval, Source
 from . import words
 from .attribution import Attribution
 from .curves import Curve
 from .figures import Figure
 from .table import Leaderboard, Table
+from .truths import Truths
 
 Lines = tuple[tuple[str, ...], ...]
 
@@ -28,6 +29,8 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     metric = board.metrics[0] if board.metrics else ""
     if table.attribution:
         yield from _attribution(table.attribution, metric)
+    if table.truths:
+        yield _truths(table.truths, metric)
     if table.figures:
         yield _figures(table.figures)
 
@@ -66,6 +69,24 @@ def _attribution(found: Attribution, metric: str) -> Iterator[Sheet]:
 
 def _source(source: Source) -> str:
     return " × ".join(source.factors) or "all others together"
+
+
+def _truths(found: Truths, metric: str) -> Sheet:
+    """A line for each figure: there are more of them than entries."""
+    lines = tuple((name, *(_spread(each.figures.get(name)) for each in found.entries),
+                   words.figure(found.chance.get(name)), words.figure(found.agreement.get(name)))
+                  for name in found.names)
+    return Sheet("Against the truth behind the data: means over seeds (least–greatest)",
+                 ("figure", *(each.label for each in found.entries), "by chance", f"correlation with {metric}"), lines)
+
+
+def _spread(figure: Interval | None) -> str:
+    """A figure and its ends, or the figure alone where they are one."""
+    if figure is None:
+        return ""
+    if figure.low == figure.high:
+        return words.figure(figure.point)
+    return f"{words.figure(figure.point)} ({words.figure(figure.low)}–{words.figure(figure.high)})"
 
 
 def _figures(figures: Sequence[Figure]) -> Sheet:

@@ -25,6 +25,7 @@ from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
 from .figures import Figure, figures_of
 from .load import Entry, Folder, load_folder, ranking_metrics
+from .truths import Truths, truths_of
 
 ALPHA = 0.05
 LEVEL = 0.95
@@ -79,7 +80,7 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
-    several share a part, published figures, and learning curves.
+    several share a part, published figures, learning curves, and what the truth behind the data says.
     """
 
     dataset: str
@@ -91,6 +92,7 @@ class Table:
     attribution: Attribution | None = None
     figures: tuple[Figure, ...] = ()
     curves: tuple[Curve, ...] = ()
+    truths: Truths | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     figures = figures_of(folder, dataset, {row.label: row.metrics for row in rows}, late)
     found = (*notes.of_table(folder, dataset, entries, baseline), *(earned.notes if earned else ()))
     return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing), found, earned,
-                 tuple(figures), tuple(curves_of(good, metrics[0])) if users else ())
+                 tuple(figures), tuple(curves_of(good, metrics[0])) if users else (),
+                 truths_of(good, metrics[0]) if users else None)
 
 
 def _values(entries: Sequence[Entry], metric: str) -> dict[str, NDArray[np.float64]]:

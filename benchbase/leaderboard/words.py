@@ -23,6 +23,11 @@ def number(value: float) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def figure(value: float | None) -> str:
+    """A figure of any size: three digits that count, or whole."""
+    return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def signed(value: float) -> str:
     return f"{'+' if value > 0 else ''}{number(value)}"
 
@@ -126,6 +131,10 @@ def legend(board: Leaderboard) -> list[str]:
             "variance of the entries' means over a complete grid, less what users and seeds drawn anew add to the "
             "squares. Recommenders take no part."
         )
+    if any(table.truths for table in board.tables):
+        lines.append("Against the truth: what the law that the data was generated from says of the trained models; the "
+                     "plugin that generates it tells what each figure means. The correlation is Spearman's, over all "
+                     "runs that have both figures; it is no test.")
     if any(table.figures for table in board.tables):
         lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "
                      "above it. Figures over sampled candidates are another metric: shown, not compared.")

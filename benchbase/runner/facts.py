@@ -135,6 +135,7 @@ class Evaluation(Form):
     cold_share: Share | None = None
     left_out_target_seen: Count = 0
     left_out_without_candidates: Count = 0
+    by_chance: dict[str, Number] = {}
 
 
 class KnownData(DataFacts):

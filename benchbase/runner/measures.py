@@ -9,6 +9,9 @@ from .. import metrics
 from ..config import ACTION_METRICS
 from ..metrics import parse
 
+TRUTH = "truth."
+"""Before the names of figures that the truth behind a data set gave."""
+
 
 def user_values(events: Mapping[str, NDArray[Any]], metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """The users (n,), ascending, and each one's mean of a ranking metric over their events."""

@@ -15,7 +15,7 @@ from ..data import with_split
 from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, message_of
 from ..registry import Registry
 from ..specs import defaults
-from .measures import largest_cutoff, means
+from .measures import TRUTH, largest_cutoff, means
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
@@ -136,12 +136,26 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     found = means(events, metrics)
     if len(data.loaded.split.valid_events):
         found |= means(events_table(rank(experiment, "valid")), metrics, "valid.")
+    judged, by_chance = _judged(experiment, suite, data)
     tables = {"events.parquet": events, "topk.parquet": topk_table(ranking),
               "curve.parquet": curve_table(fitted.curve)}
-    outcome = {"status": "ok", "metrics": _finite(found), "cost": _cost(data, assembled, fitted, ranking),
-               "training": _training(fitted), "evaluation": _plain(ranking.facts), "route": list(fitted.route),
-               "device": fitted.device}
+    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": _cost(data, assembled, fitted, ranking),
+               "training": _training(fitted), "evaluation": _plain(ranking.facts | by_chance),
+               "route": list(fitted.route), "device": fitted.device}
     return outcome, {name: table for name, table in tables.items() if table is not None}
+
+
+def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, Any]]:
+    """What the truth behind the data says of the model, and what it would say by chance, where the data set knows."""
+    from ..evaluate import against_truth
+
+    prepared, spec = data.loaded.prepared, data.loaded.spec
+    if spec.truth is None:
+        return {}, {}
+    truth = spec.truth(data.part.config, prepared.catalogue, suite.data_seed)
+    found = against_truth(experiment, truth)
+    chance = {name: value for name, value in truth.chance().items() if name in found and math.isfinite(value)}
+    return {f"{TRUTH}{name}": value for name, value in found.items()}, {"by_chance": chance} if chance else {}
 
 
 def _facts(cell: Cell, suite: Suite, registry: Registry, data: Data, code: Code) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Users are paired; seeds are averaged within them, or taken as a sample too (`cro
 function needs it.
 """
 
+from .agreement import rank_correlation
 from .attribution import Effect, Interaction, interactions, main_effects
 from .chance import ChanceInterval, exact_interval
 from .correction import holm
@@ -49,6 +50,7 @@ __all__ = [
     "minimal_detectable_difference",
     "nemenyi",
     "paired_t",
+    "rank_correlation",
     "rank_intervals",
     "seed_differences",
     "sign_flip",

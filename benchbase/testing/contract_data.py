@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -87,6 +88,36 @@ class DatasetContract:
             files = self.spec.files(part_config(self.spec, self.config), self.context(cache))
             for path in files:
                 check(Path(path).is_file(), f"files lists {path}, which is no file")
+
+
+    def test_its_truth_does_not_depend_on_how_rows_are_taken_in(self) -> None:
+        if self.spec.truth is None:
+            raise SkipTest("it knows of no truth")
+        config = part_config(self.spec, self.config)
+        with TemporaryDirectory() as cache:
+            made = self.prepared(cache)
+            items, attention = _some_rows(made)
+            whole, parts, nothing = (self.spec.truth(config, made.catalogue, 0) for _ in range(3))
+            check(isinstance(whole.traces, frozenset), f"its traces are {whole.traces!r}. Expected a frozenset.")
+            check(nothing.metrics() == {}, "it has figures before it has seen a row")
+            whole.observe(items, {}, attention)
+            for some in (slice(7, None), slice(7)):
+                parts.observe(items[some], {}, attention[:, some])
+            for figures, others in ((whole.metrics(), parts.metrics()), (whole.chance(), parts.chance())):
+                check(figures.keys() == others.keys() and np.allclose(
+                    list(figures.values()), [others[name] for name in figures], equal_nan=True),
+                    f"rows in two parts give {others}. Expected {figures}, as all at once do.")
+
+
+def _some_rows(made: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """The first events of every user, 0 after the last, and causal weights of attention on them in two layers."""
+    offsets, length = made.interactions.offsets, 8
+    items = np.zeros((len(offsets) - 1, length), np.int64)
+    for row, (first, stop) in enumerate(pairwise(offsets)):
+        some = made.interactions.item[first:stop][:length]
+        items[row, : len(some)] = some
+    weights = np.random.default_rng(0).random((2, len(items), length, length)) * np.tri(length) * (items > 0)[:, None]
+    return items, (weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1e-9)).astype(np.float32)
 
 
 class RecommenderContract:

@@ -1,0 +1,60 @@
+"""What the truth behind a data set says, beside the leaderboard: means over seeds, chance, correlation."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from benchbase.leaderboard import make_leaderboard
+from benchbase.leaderboard.files import to_csv, to_markdown
+from benchbase.leaderboard.text import to_text
+
+HALF, ALL = [0] * 25 + [50] * 25, [0] * 50
+
+
+def told(accuracy: float, **figures: float | None) -> dict[str, Any]:
+    return {"metrics": {"recall@1": accuracy, **{f"truth.{name}": value for name, value in figures.items()}},
+            "evaluation": {"by_chance": {"ap": 0.1}}}
+
+
+def folder(make: Any, **facts: Any) -> Any:
+    runs = {("d", label): {1: HALF, 2: HALF} for label in facts}
+    return make(runs, facts={("d", label): each for label, each in facts.items()})
+
+
+def test_figures_stand_beside_chance_and_their_correlation_with_accuracy(make: Any) -> None:
+    place = folder(make, a=told(0.9, ap=0.1, shd=300), b=told(0.5, ap=0.2, shd=200.4), c=told(0.1, ap=0.25))
+    truths = make_leaderboard(place).tables[0].truths
+    assert truths is not None and truths.names == ("ap", "shd") and truths.chance == pytest.approx({"ap": 0.1})
+    assert [each.label for each in truths.entries] == ["a", "b", "c"]
+    assert truths.agreement == pytest.approx({"ap": -1.0})  # of shd there are four runs alone
+    page = to_markdown(make_leaderboard(place))
+    assert "| figure | a | b | c | by chance | correlation with recall@1 |" in page
+    assert "| ap | 0.1 | 0.2 | 0.25 | 0.1 | -1 |" in page and "| shd | 300 | 200 |  |  |  |" in page
+    assert "Spearman's, over all runs that have both figures; it is no test" in page
+    assert "Against the truth behind the data" in to_text(make_leaderboard(place), 200)
+    rows = {row["entry"]: row for row in csv.DictReader(io.StringIO(to_csv(make_leaderboard(place))))}
+    assert rows["b"]["truth.ap"] == "0.2" and rows["c"]["truth.shd"] == ""
+
+
+def test_seeds_that_differ_show_their_ends(make: Any) -> None:
+    place = make({("d", "a"): {1: HALF}, ("d", "b"): {1: ALL}}, facts={
+        ("d", "a"): told(0.5, ap=0.3), ("d", "b"): told(1.0, ap=None)})
+    found = make_leaderboard(place).tables[0].truths
+    assert found is not None and [each.label for each in found.entries] == ["a"]
+    assert found.entries[0].figures["ap"].point == 0.3 and found.agreement == {}
+
+
+def test_two_seeds(make: Any, tmp_path: Any) -> None:
+    place = make({("d", "a"): {1: HALF, 2: HALF}}, facts={("d", "a"): told(0.5, ap=0.3)})
+    path = place / "runs" / "000000000002" / "record.json"
+    path.write_text(path.read_text().replace('"truth.ap":0.3', '"truth.ap":0.5'))
+    page = to_markdown(make_leaderboard(place))
+    assert "| ap | 0.4 (0.3–0.5) | 0.1 |  |" in page
+
+
+def test_without_a_truth_there_is_no_sheet(make: Any) -> None:
+    place = make({("d", "a"): {1: HALF}})
+    board = make_leaderboard(place)
+    assert board.tables[0].truths is None and "truth" not in to_markdown(board)
