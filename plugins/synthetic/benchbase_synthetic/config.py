@@ -1,5 +1,7 @@
 """Parameters of the generated worlds."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from benchbase.data import DatasetConfig
@@ -41,4 +43,40 @@ class MarkovConfig(World):
             raise ValueError(f"low {self.low} is above high {self.high}.")
         if self.successors > self.n_items:
             raise ValueError(f"successors {self.successors} exceed n_items {self.n_items}.")
+        return self
+
+
+class CausalConfig(World):
+    """Items cause each other along a graph without cycles; companions merely occur together.
+
+    At every event each item has a utility, a structural equation: its own level, what earlier events that cause it
+    add, what the user's present theme adds, and independent noise of equal variance. The highest utility happens.
+    """
+
+    n_items: int = Field(40, ge=2, description="Items, the nodes of the graph")
+    causes: float = Field(1.5, ge=0, description="Causes of an item, on average")
+    low: float = Field(2.0, gt=0, description="Least strength of a cause, in units of utility")
+    high: float = Field(4.0, gt=0, description="Greatest strength of a cause")
+    memory: float = Field(0.7, ge=0, lt=1, description="Share of a cause's strength left after each further event")
+    response: Literal["linear", "nonlinear"] = Field(
+        "linear", description="What causes add: the sum of their strengths, or a step up once it is large enough"
+    )
+    scale: Literal["raw", "standardised"] = Field(
+        "raw", description="Utilities as they are, or each item's brought to the mean and variance of all"
+    )
+    themes: int = Field(8, ge=0, description="Groups of companions, which a theme brings together without any cause")
+    companions: int = Field(3, ge=2, description="Items of a theme")
+    spurious: float = Field(3.0, ge=0, description="What the present theme adds to the utility of its items")
+    stay: float = Field(0.8, ge=0, lt=1, description="Probability that the theme of an event is that of the one before")
+
+    @model_validator(mode="after")
+    def _a_graph(self) -> "CausalConfig":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}.")
+        if self.causes > (self.n_items - 1) / 2:
+            raise ValueError(f"causes {self.causes} exceed {(self.n_items - 1) / 2}, those of the fullest graph of "
+                             f"{self.n_items} items without cycles.")
+        if self.themes * self.companions > self.n_items:
+            raise ValueError(f"{self.themes} themes of {self.companions} companions take more than n_items "
+                             f"{self.n_items}.")
         return self

@@ -5,7 +5,8 @@ import numpy as np
 from benchbase.data import Log
 
 from .chain import make_chain
-from .config import MarkovConfig, NoiseConfig, World
+from .config import CausalConfig, MarkovConfig, NoiseConfig, World
+from .graph import Process
 
 START = 1_577_836_800
 """2020-01-01, in Unix seconds."""
@@ -21,6 +22,12 @@ def markov(config: MarkovConfig, seed: int) -> Log:
     """Sequences of the chain that `make_chain` gives for the same configuration and seed."""
     rng = np.random.default_rng([seed, 0])
     return _log(config, make_chain(config, seed).sample(*_shape(config), rng), rng)
+
+
+def causal(config: CausalConfig, seed: int) -> Log:
+    """Sequences of the process along the graph that `make_graph` gives for the same configuration and seed."""
+    rng = np.random.default_rng([seed, 0])
+    return _log(config, Process(config, seed).sample(*_shape(config), rng), rng)
 
 
 def _shape(config: World) -> tuple[int, int]:
