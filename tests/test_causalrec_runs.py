@@ -65,3 +65,14 @@ def test_the_penalty_makes_h_fall():
         train={"epochs": 30, "patience": 0, "lr": 0.01}) for rho in (1e-12, 10.0))
     falls = [[h for _, _, h in trace(fit(each).curve)] for each in (weak, strong)]
     assert falls[1][-1] < 0.5 * falls[0][-1] and falls[1][-1] < 0.5 * falls[1][0]
+
+
+@pytest.mark.parametrize("source", ["cov", "bilinear", "sem"])
+def test_in_bfloat16_the_relation_stays_wide_and_the_run_finite(source):
+    boost, dag = parts()
+    narrow, wide = (fit(make_experiment(
+        (tiny_causal, {"n_layers": 2}), modifiers=[(boost, {"r_source": source})], objectives=[tiny_softmax, dag],
+        train={"epochs": 2, "patience": 0, "precision": precision})) for precision in ("bfloat16", "float32"))
+    for (_, name, one), (_, _, other) in zip(narrow.curve, wide.curve, strict=True):
+        if name.startswith("train.causal_dag"):
+            assert one == pytest.approx(other, rel=0.1, abs=1e-6), name

@@ -305,7 +305,10 @@ def test_a_bias_of_another_precision_is_taken_as_the_queries_are(extra):
 
 
 @pytest.mark.parametrize("extra", [{}, {"weights": KEEP}, {"normaliser": 2.0}, {"groups": torch.zeros(B, 0, 1)},
-                                   {"mask": torch.ones(1, 1, 0, 0, dtype=torch.bool)}])
+                                   {"mask": torch.ones(1, 1, 0, 0, dtype=torch.bool)},
+                                   {"boosts": [Boost(torch.ones(1, 1, 0, 0), False)]}])
 def test_no_token_at_all_gives_an_empty_answer(extra):
     q, k, v = inputs(size=0)
-    assert attend(q, k, v, causal=True, **extra).out.shape == (B, H, 0, D)
+    out = attend(q, k, v, causal=True, **extra).out
+    assert out.shape == (B, H, 0, D)
+    assert [grad.shape for grad in gradients(out, [q, k, v])] == [(B, H, 0, D)] * 3

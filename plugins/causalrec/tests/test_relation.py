@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from benchbase_causalrec.relation import bilinear, coefficients, covariance, factor_of, inverse, standardised, strength
 
 DOUBLE = torch.float64
@@ -45,6 +46,17 @@ def test_padding_has_no_edge_and_changes_none(make):
     torch.testing.assert_close(make(standardised(h[1:2, :5], valid()[1:2, :5])), made[1:2, :5, :5])
 
 
+@pytest.mark.parametrize("padding", [1, 30])
+def test_padding_moves_coefficients_in_single_precision_by_rounding_alone(padding):
+    """The matrix that is solved grows with the padding, and with it the blocks that it is cut into."""
+    h, there = hiddens(events=40, width=64).float(), torch.ones(3, 40, dtype=torch.bool)
+    alone = coefficients(standardised(h, there), 1e-3, 1_000)
+    padded = F.pad(h, (0, 0, 0, padding), value=3.0)
+    made = coefficients(standardised(padded, F.pad(there, (0, padding))), 1e-3, 1_000)
+    assert (made[:, 40:] == 0).all() and (made[:, :, 40:] == 0).all()
+    torch.testing.assert_close(made[:, :40, :40], alone, atol=2e-5, rtol=0)
+
+
 def test_a_bilinear_form_with_the_identity_is_the_covariance_and_with_another_matrix_has_a_direction():
     z = standardised(hiddens(), valid())
     torch.testing.assert_close(bilinear(z, torch.eye(16, dtype=DOUBLE)), covariance(z))
@@ -84,14 +96,15 @@ def test_the_factor_is_one_plus_alpha_times_the_strength(sign):
     assert torch.autograd.gradcheck(lambda x: factor_of(x, sign, 0.3), w)
 
 
-def test_gradients_of_coefficients_are_the_librarys():
-    z = standardised(hiddens(events=12, width=40), torch.ones(3, 12, dtype=torch.bool)).requires_grad_()
-    lower = torch.linalg.cholesky(z @ z.transpose(1, 2) / 40 + 1e-3 * torch.eye(12, dtype=DOUBLE))
+@pytest.mark.parametrize("events", [12, 70])  # and more than are solved at once
+def test_gradients_of_coefficients_are_the_librarys(events):
+    z = standardised(hiddens(events=events, width=40), torch.ones(3, events, dtype=torch.bool)).requires_grad_()
+    lower = torch.linalg.cholesky(z @ z.transpose(1, 2) / 40 + 1e-2 * torch.eye(events, dtype=DOUBLE))
     theirs = -lower.diagonal(dim1=1, dim2=2).unsqueeze(-1) * torch.linalg.inv(lower)
     theirs = theirs.tril(-1)
-    ours = coefficients(z, 1e-3, 100)
+    ours = coefficients(z, 1e-2, 100)
     torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
-    cotangent = hiddens(events=12, width=12, seed=4)
+    cotangent = hiddens(events=events, width=events, seed=4)
     slopes = [torch.autograd.grad(made, z, cotangent)[0] for made in (ours, theirs)]
     torch.testing.assert_close(*slopes, atol=1e-9, rtol=1e-9)
 
