@@ -29,6 +29,9 @@ RANK_BYTES = 256 * 2**20
 BYTES_PER_SCORE = 32
 """Held per row and item, at most: two matrices of eight-byte scores or terms, their sum, a copy for the top."""
 
+WEIGHTS = 2**25
+"""Weights of attention held at a time, at most, in each layer and head, while a truth judges."""
+
 PAST_EVENTS = 2**20
 """Earlier events held at a time, at most, while looking for targets seen before."""
 
@@ -302,8 +305,9 @@ def against_truth(experiment: Experiment, truth: Truth) -> dict[str, float]:
         return {}
     model.eval()
     each_event = _each_event if model.traits.normaliser is None else None
+    rows = max(1, min(ROWS, WEIGHTS // experiment.context.max_tokens**2))
     with settled(experiment.suite.train.threads), torch.inference_mode():
-        for chunk in feed.score_batches(_Judge(experiment, "test", 0).events, ROWS):
+        for chunk in feed.score_batches(_Judge(experiment, "test", 0).events, rows):
             batch = chunk.batch.to(experiment.device)
             with autocast(experiment):
                 encoded = model.encode(batch, "score", each_event)
