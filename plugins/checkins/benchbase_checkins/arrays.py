@@ -15,6 +15,9 @@ from .places import outside, place_table
 
 MINUTE = 60
 
+LATEST = 10**9
+"""Minutes; the year 3871, if they were Unix time."""
+
 
 def read_arrays(events: Path, places: Path) -> Log:
     """The log of check-ins (n, 3), user, place, minute, and places (m, 3), place, latitude, longitude.
@@ -34,6 +37,9 @@ def read_arrays(events: Path, places: Path) -> Log:
         raise DataError(f"{places}: place {missing[0]} of {events.name} is not in it. Expected all {len(ids)} places "
                         "and no others. Take both files from one place.")
     user, place, minute = rows.astype(np.int64).T
+    if wrong := np.flatnonzero((minute < 0) | (minute > LATEST)).tolist():
+        raise DataError(f"{events}: row {wrong[0]} is {rows[wrong[0]].tolist()}. Expected minutes from 0 on. Take the "
+                        "files of the repository as they are.")
     return Log(user, place, minute * MINUTE, items=place_table(ids, table[:, 1], table[:, 2]), file_order=False,
                facts={"times": "whole minutes from an unstated start, not Unix time"})
 

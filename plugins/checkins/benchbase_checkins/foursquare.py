@@ -7,7 +7,7 @@ from benchbase.data import Log, open_text
 from .places import place_table
 from .tables import ID, LATITUDE, LONGITUDE, Table, filled, integer, time
 
-TIME = "%a %b %d %H:%M:%S +0000 %Y"
+TIME, LETTERS = "%a %b %d %H:%M:%S %z %Y", 30
 
 TABLE = Table({
     "user": ID,
@@ -17,8 +17,8 @@ TABLE = Table({
     "latitude": LATITUDE,
     "longitude": LONGITUDE,
     "offset": ("int64", integer, "whole minutes"),
-    "time": ("str", time(TIME), "a time such as Tue Apr 03 18:00:09 +0000 2012"),
-}, TIME)
+    "time": ("str", time(TIME, LETTERS), "a time such as Tue Apr 03 18:00:09 +0000 2012"),
+}, TIME, LETTERS)
 
 
 def read_city(path: Path) -> Log:

@@ -9,19 +9,19 @@ from benchbase.data import Log
 from .places import place_table
 from .tables import ID, LATITUDE, LONGITUDE, Table, first_rows, time
 
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+TIME, LETTERS = "%Y-%m-%dT%H:%M:%S%z", 20
 
 TABLE = Table({
     "user": ID,
-    "time": ("str", time(TIME), "a time such as 2010-10-19T23:55:27Z"),
+    "time": ("str", time(TIME, LETTERS), "a time such as 2010-10-19T23:55:27Z"),
     "latitude": LATITUDE,
     "longitude": LONGITUDE,
     "place": ID,
-}, TIME)
+}, TIME, LETTERS)
 
 
 def read_gowalla(path: Path) -> Log:
-    """The log, places with their coordinates (of a place's oldest line). Errors: `DataError`.
+    """The log, places with their coordinates (of a place's last line). Errors: `DataError`.
 
     The file lists a user's check-ins from the newest on, so its lines are turned round: those of one second, too, are
     then in the order they happened.

@@ -23,7 +23,8 @@ def find(context: DataContext, path: Path | None, names: list[str], home: str) -
                 raise
             return [find_file(context, path)]
     except MissingFile as error:
-        raise MissingFile(f"{error} The data is at {home}.") from None
+        told = f"{names[0]}: {str(error).partition(': ')[2]}" if path is None else str(error)
+        raise MissingFile(f"{told} The data is at {home}.") from None
 
 
 def outside(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:

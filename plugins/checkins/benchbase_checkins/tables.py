@@ -22,11 +22,11 @@ Check = Callable[[str], bool]
 class Table:
     """One form of file: its columns, in order, each with its type for the fast reader and its check for the slow one.
 
-    `time`: the form of the column `time`. Every form has the columns `latitude` and `longitude`.
+    `time`: the form of the column `time`, `letters` long. Every form has the columns `latitude` and `longitude`.
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, Check, str]], time: str):
-        self.columns, self.time = columns, time
+    def __init__(self, columns: Mapping[str, tuple[str, Check, str]], time: str, letters: int):
+        self.columns, self.time, self.letters = columns, time, letters
 
     def read(self, path: Path, encoding: str = "utf-8") -> Iterator[Any]:
         """The lines as data frames, times as whole Unix seconds.
@@ -58,9 +58,12 @@ class Table:
         ids = [name for name, column in self.columns.items() if column is ID]
         text = [name for name, (kind, _, _) in self.columns.items() if kind == "str"]
         strange = outside(chunk["latitude"].to_numpy(), chunk["longitude"].to_numpy())
-        if strange.any() or (chunk[ids] < 0).any(axis=None) or (chunk[text].fillna("") == "").any(axis=None):
+        blank = any((chunk[name].fillna("").str.strip() == "").any() for name in text)
+        if blank or strange.any() or (chunk[ids] < 0).any(axis=None) or (chunk["time"].str.len() != self.letters).any():
             raise ValueError("a value is out of range")
         chunk["time"] = pd.to_datetime(chunk["time"], format=self.time, utc=True).to_numpy("datetime64[s]").astype("i8")
+        if (chunk["time"] < 0).any():
+            raise ValueError("a time is out of range")
         return chunk
 
     def _explain(self, path: Path, encoding: str, error: Exception) -> NoReturn:
@@ -95,7 +98,7 @@ def degrees(most: int) -> Check:
 
     def check(text: str) -> bool:
         try:
-            return abs(float(text)) <= most
+            return "_" not in text and abs(float(text)) <= most
         except ValueError:
             return False
 
@@ -103,16 +106,16 @@ def degrees(most: int) -> Check:
 
 
 def filled(text: str) -> bool:
-    return bool(text)
+    return bool(text.strip())
 
 
-def time(form: str) -> Check:
-    """Whether a text is a time of this form."""
+def time(form: str, letters: int) -> Check:
+    """Whether a text is a time of this form since 1970, so many letters long."""
     from datetime import datetime
 
     def check(text: str) -> bool:
         try:
-            return bool(datetime.strptime(text, form))
+            return len(text) == letters and datetime.strptime(text, form).timestamp() >= 0
         except ValueError:
             return False
 

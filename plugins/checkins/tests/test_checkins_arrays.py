@@ -63,6 +63,7 @@ def test_packed(read, tmp_path):
     (EVENTS, PLACES + [[0.5, 0, 0]] * 3, "NYC_POI.npy: row 0 is [7.5, 40.5, -74.0]."),
     (EVENTS, PLACES * [[np.nan, 1, 1], [1] * 3, [1] * 3], "NYC_POI.npy: row 0 is [nan, 40.5, -74.0]."),
     (EVENTS, PLACES + np.array([[0] * 3, [0] * 3, [0, 0, np.inf]]), "NYC_POI.npy: row 2 is [9.0, 0.0, inf]."),
+    (EVENTS * [1, 1, -1], PLACES, "NYC.npy: row 0 is [2, 5, -90]. Expected minutes from 0 on."),
     (EVENTS, PLACES[[0, 1, 2, 0]], "item 7 is listed more than once"),
     (np.array([[1, 2, {}]], object), PLACES, "NYC.npy: no plain array (Object arrays cannot be loaded"),
 ])

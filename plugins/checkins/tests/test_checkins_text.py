@@ -109,6 +109,9 @@ def test_both_are_what_a_slow_reader_reads(read, tmp_path, monkeypatch, chunk):
     put(tmp_path / GOWALLA, walks)
     assert events(read("foursquare", city="tky")) == slow_city(tmp_path / CITY.replace("NYC", "TKY"))
     assert events(read("gowalla")) == slow_gowalla(tmp_path / GOWALLA)
+    last = {int(fields[4]): float(fields[2]) for fields in (line.split("\t") for line in walks)}
+    places = read("gowalla").catalogue
+    assert places.columns["latitude"][1:].tolist() == [last[place] for place in places.item_ids[1:].tolist()]
 
 
 def broken(line, column, value):
@@ -140,6 +143,10 @@ FORM = "`user venue category_id category latitude longitude offset time`, separa
     ([broken(LINES[0], 7, "2012-04-03")],
      f"{CITY}:1: time is '2012-04-03'. Expected a time such as Tue Apr 03 18:00:09 +0000 2012."),
     ([broken(LINES[0], 7, "Tue Apr 31 18:00:09 +0000 2012")], f"{CITY}:1: time is 'Tue Apr 31 18:00:09 +0000 2012'."),
+    ([broken(LINES[0], 7, "now")], f"{CITY}:1: time is 'now'. Expected a time"),
+    ([broken(LINES[0], 7, "Tue Apr 03 18:00:09 +0000 1962")], f"{CITY}:1: time is 'Tue Apr 03 18:00:09 +0000 1962'."),
+    ([broken(LINES[0], 3, "  ")], f"{CITY}:1: category is '  '. Expected the name of a category."),
+    ([broken(LINES[0], 4, "4_0")], f"{CITY}:1: latitude is '4_0'. Expected degrees from -90 to 90."),
     ([], f"{CITY}: the file is empty. Expected lines of {FORM}. Take the publisher's file as it is."),
 ])
 def test_a_city_that_is_wrong(read, tmp_path, lines, message):
@@ -188,7 +195,7 @@ def test_bytes_that_are_no_text_in_gowalla(read, tmp_path):
                                             ("gowalla", "snap.stanford.edu/data/loc-gowalla")])
 @pytest.mark.parametrize("path", [None, "elsewhere"])
 def test_a_missing_file_says_where_it_comes_from(read, name, home, path):
-    with pytest.raises(MissingFile, match=rf"The data is at https://{home}"):
+    with pytest.raises(MissingFile, match=rf"^{'elsewhere' if path else '(dataset|loc)'}.* The data is at https://{home}"):
         read(name, **({} if path is None else {"path": path}))
 
 

@@ -81,6 +81,32 @@ class Process:
             return drive
         return self.config.high / (1 + np.exp(-4 * (drive / self.config.low - 1))) * (drive > 0)
 
+    def law(self, items: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The law of the item after each sequence, (n_rows, N): exact, and known for the raw scale alone.
+
+        items (n_rows, n_steps), of which the first `lengths` (n_rows,) happened. The theme is not seen; what a sequence
+        says of it is the forward recursion of a hidden Markov model.
+        """
+        assert self.config.scale == "raw", "the highest of utilities with unlike noise has no closed law"
+        drive = np.zeros((len(items), self.config.n_items))
+        belief = np.full((len(items), max(self.config.themes, 1)), 1 / max(self.config.themes, 1))
+        for step in range(items.shape[1]):
+            on = np.flatnonzero(step < lengths)
+            chosen = items[on, step]
+            seen = belief[on] * self._by_theme(drive[on])[np.arange(len(on)), :, chosen]
+            seen /= seen.sum(axis=1, keepdims=True)
+            belief[on] = self.config.stay * seen + (1 - self.config.stay) / belief.shape[1]
+            drive[on] = drive[on] * self.config.memory + self.graph.strength[:, chosen].T
+        return np.asarray((belief[:, :, None] * self._by_theme(drive)).sum(axis=1))
+
+    def _by_theme(self, drive: np.ndarray) -> np.ndarray:
+        """The law of the next item (rows, themes, N) under each theme: with Gumbel's noise a softmax of utilities."""
+        utility = np.repeat(self.response(drive)[:, None], max(self.config.themes, 1), axis=1)
+        if self.config.themes:
+            utility = utility + self.config.spurious * (self.graph.theme == np.arange(self.config.themes)[:, None])
+        odds = np.exp(utility - utility.max(axis=2, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=2, keepdims=True))
+
     def _steps(self, rows: int, n_steps: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Utilities (rows, N) and the items (rows,) that happen, event by event."""
         config, graph = self.config, self.graph

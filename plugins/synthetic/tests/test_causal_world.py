@@ -1,8 +1,10 @@
 """The world `causal`: its graph, its law, and a judge that knows right from wrong."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from benchbase_synthetic import benchbase_datasets
+from benchbase_synthetic import benchbase_datasets, truth
 from benchbase_synthetic import graph as law
 from benchbase_synthetic.config import CausalConfig
 from benchbase_synthetic.graph import NOISE, Process, make_graph
@@ -10,7 +12,8 @@ from benchbase_synthetic.judge import GraphTruth
 from pydantic import ValidationError
 
 from benchbase import DataContext
-from benchbase.data import Catalogue, prepare
+from benchbase.data import Catalogue, prepare, split
+from benchbase.errors import DataError
 from benchbase.testing.contracts import DatasetContract
 
 SPEC, = (spec for spec in benchbase_datasets() if spec.name == "causal")
@@ -96,6 +99,62 @@ def test_standardised_popularity_no_longer_tells_effects_from_causes():
     assert popular["standardised"].std() < popular["raw"].std() / 2
     process = Process(even, 0)
     assert process.mean.shape == (40,) and (process.deviation >= NOISE * 0.9).all()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"themes": 0}, {"response": "nonlinear"}, {"stay": 0, "memory": 0}])
+def test_the_law_given_the_past_is_that_of_the_draws(parameters):
+    """Sums of what it gives to the items that happened, and to all by rank, against what happened."""
+    config = CausalConfig(n_items=24, **parameters)
+    items = sampled(config, rows=20_000, steps=7)
+    chance = Process(config, 0).law(items[:, :6], np.full(20_000, 6))
+    assert np.allclose(chance.sum(axis=1), 1)
+    happened = np.bincount(items[:, 6], minlength=24)
+    assert ((happened - chance.sum(axis=0)) ** 2 / chance.sum(axis=0)).sum() < 23 + 6 * np.sqrt(46)
+    chance += 1e-9 * np.random.default_rng(0).random(chance.shape)  # level ones in any order
+    rank = (chance > chance[np.arange(20_000), items[:, 6]][:, None]).sum(axis=1)
+    expected = np.sort(chance, axis=1)[:, ::-1].sum(axis=0)
+    assert ((np.bincount(rank, minlength=24) - expected) ** 2 / expected).sum() < 23 + 6 * np.sqrt(46)
+
+
+def test_the_law_sums_over_all_themes_that_may_have_been():
+    """Every path of themes of three events, one by one."""
+    config = CausalConfig(n_items=8, themes=2, companions=2, causes=1, spurious=1.5, stay=0.6)
+    process, graph = Process(config, 1), make_graph(config, 1)
+    past, drive, total = [3, 0, 5], np.zeros(8), np.zeros(8)
+    laws = []
+    for item in [*past, None]:
+        utility = drive + 1.5 * (graph.theme == np.arange(2)[:, None])
+        laws.append(np.exp(utility) / np.exp(utility).sum(axis=1, keepdims=True))
+        if item is not None:
+            drive = 0.7 * drive + graph.strength[:, item]
+    for path in np.ndindex(2, 2, 2, 2):
+        weight = 0.5 * np.prod([0.6 * (a == b) + 0.2 for a, b in pairwise(path)])
+        weight *= np.prod([laws[step][path[step], item] for step, item in enumerate(past)])
+        total += weight * laws[3][path[3]]
+    rows = np.array([[*past, 7], [3, 7, 7, 7]])
+    found = process.law(rows, np.array([3, 1]))
+    assert np.allclose(found[0], total / total.sum())
+    assert np.allclose(found[1], process.law(rows[1:, :1], np.array([1]))[0])
+
+
+def test_the_best_recall_given_the_past(tmp_path):
+    config = CausalConfig(n_users=3_000, events=10, events_spread=4)
+    found = prepare(SPEC, config, DataContext(cache=tmp_path, seed=2))
+    log = found.interactions
+    events = split(log, found.catalogue, "leave_one_out").test_events
+    best = truth.best_recall_given(config, log, found.catalogue, events, 1, seed=2)
+    process = Process(config, 2)
+    hits = 0.0
+    for event in events[:500]:
+        first = log.offsets[np.searchsorted(log.offsets, event, side="right") - 1]
+        past = found.catalogue.item_ids[log.item[first:event]] - 1
+        chance = process.law(past[None], np.array([len(past)]))[0]
+        hits += chance.argmax() == found.catalogue.item_ids[log.item[event]] - 1
+    assert abs(hits / 500 - best) < 5 * np.sqrt(0.25 / 500)
+    with pytest.raises(DataError, match=r"scale standardised: the best recall is not known\. Expected raw, whose"):
+        truth.best_recall_given(config.model_copy(update={"scale": "standardised"}), log, found.catalogue, events)
+    with pytest.raises(DataError, match="of 40 items have no event before the last two of a user"):
+        truth.best_recall_given(CausalConfig(n_users=3, events=3), log, found.catalogue, events)
 
 
 def test_blocks_of_users_leave_the_law(monkeypatch):
