@@ -5,7 +5,7 @@ from pathlib import Path
 from benchbase.data import Log, open_text
 
 from .places import place_table
-from .tables import ID, LATITUDE, LONGITUDE, Table, filled, integer, time
+from .tables import DEGREES, ID, Table, filled, integer, time, told
 
 TIME, LETTERS = "%a %b %d %H:%M:%S %z %Y", 30
 
@@ -14,8 +14,8 @@ TABLE = Table({
     "venue": ("str", filled, "an id"),
     "category_id": ("str", filled, "an id"),
     "category": ("str", filled, "the name of a category"),
-    "latitude": LATITUDE,
-    "longitude": LONGITUDE,
+    "latitude": DEGREES,
+    "longitude": DEGREES,
     "offset": ("int64", integer, "whole minutes"),
     "time": ("str", time(TIME, LETTERS), "a time such as Tue Apr 03 18:00:09 +0000 2012"),
 }, TIME, LETTERS)
@@ -30,7 +30,8 @@ def read_city(path: Path) -> Log:
     places = lines.drop_duplicates("venue")
     table = place_table(places["venue"].to_numpy(object), places["latitude"].to_numpy(), places["longitude"].to_numpy(),
                         {"category": [(name,) for name in places["category"]]})
-    return Log(lines["user"].to_numpy(), lines["venue"].astype("category"), lines["time"].to_numpy(), items=table)
+    return Log(lines["user"].to_numpy(), lines["venue"].astype("category"), lines["time"].to_numpy(), items=table,
+               facts=told(table.columns["latitude"]))
 
 
 def encoding_of(path: Path) -> str:

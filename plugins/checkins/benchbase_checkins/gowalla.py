@@ -7,15 +7,15 @@ import numpy as np
 from benchbase.data import Log
 
 from .places import place_table
-from .tables import ID, LATITUDE, LONGITUDE, Table, first_rows, time
+from .tables import DEGREES, ID, Table, first_rows, time, told
 
 TIME, LETTERS = "%Y-%m-%dT%H:%M:%S%z", 20
 
 TABLE = Table({
     "user": ID,
     "time": ("str", time(TIME, LETTERS), "a time such as 2010-10-19T23:55:27Z"),
-    "latitude": LATITUDE,
-    "longitude": LONGITUDE,
+    "latitude": DEGREES,
+    "longitude": DEGREES,
     "place": ID,
 }, TIME, LETTERS)
 
@@ -30,4 +30,5 @@ def read_gowalla(path: Path) -> Log:
     user, when, latitude, longitude, place = (
         np.concatenate([part[name] for part in parts])[::-1] for name in TABLE.columns)
     first = first_rows(place)
-    return Log(user, place, when, items=place_table(place[first], latitude[first], longitude[first]))
+    table = place_table(place[first], latitude[first], longitude[first])
+    return Log(user, place, when, items=table, facts=told(latitude[first]))

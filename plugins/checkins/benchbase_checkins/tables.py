@@ -22,7 +22,8 @@ Check = Callable[[str], bool]
 class Table:
     """One form of file: its columns, in order, each with its type for the fast reader and its check for the slow one.
 
-    `time`: the form of the column `time`, `letters` long. Every form has the columns `latitude` and `longitude`.
+    `time`: the form of the column `time`, `letters` long. Every form has the columns `latitude` and `longitude`,
+    which become NaN, both of them, where they are no place on this planet.
     """
 
     def __init__(self, columns: Mapping[str, tuple[str, Check, str]], time: str, letters: int):
@@ -57,9 +58,10 @@ class Table:
             raise ValueError("too many columns")
         ids = [name for name, column in self.columns.items() if column is ID]
         text = [name for name, (kind, _, _) in self.columns.items() if kind == "str"]
-        strange = outside(chunk["latitude"].to_numpy(), chunk["longitude"].to_numpy())
+        nowhere = outside(chunk["latitude"].to_numpy(), chunk["longitude"].to_numpy())
+        chunk.loc[nowhere, ["latitude", "longitude"]] = np.nan
         blank = any((chunk[name].fillna("").str.strip() == "").any() for name in text)
-        if blank or strange.any() or (chunk[ids] < 0).any(axis=None) or (chunk["time"].str.len() != self.letters).any():
+        if blank or (chunk[ids] < 0).any(axis=None) or (chunk["time"].str.len() != self.letters).any():
             raise ValueError("a value is out of range")
         chunk["time"] = pd.to_datetime(chunk["time"], format=self.time, utc=True).to_numpy("datetime64[s]").astype("i8")
         if (chunk["time"] < 0).any():
@@ -93,16 +95,11 @@ def integer(text: str) -> bool:
     return whole(text.removeprefix("-"))
 
 
-def degrees(most: int) -> Check:
-    """Whether a text is a number of degrees up to so many either way."""
-
-    def check(text: str) -> bool:
-        try:
-            return "_" not in text and abs(float(text)) <= most
-        except ValueError:
-            return False
-
-    return check
+def number(text: str) -> bool:
+    try:
+        return "_" not in text and not np.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def filled(text: str) -> bool:
@@ -123,8 +120,13 @@ def time(form: str, letters: int) -> Check:
 
 
 ID = ("int64", whole, "a whole number")
-LATITUDE = ("float64", degrees(90), "degrees from -90 to 90")
-LONGITUDE = ("float64", degrees(180), "degrees from -180 to 180")
+DEGREES = ("float64", number, "a number of degrees")
+
+
+def told(latitude: np.ndarray) -> dict[str, str]:
+    """What the card says of places that are nowhere."""
+    nowhere = int(np.isnan(latitude).sum())
+    return {"nowhere": f"{nowhere:,} places without coordinates on this planet"} if nowhere else {}
 
 
 def first_rows(ids: np.ndarray) -> np.ndarray:
