@@ -6,6 +6,7 @@ import pytest
 import torch
 from benchbase_causalrec import acyclicity as module
 from benchbase_causalrec.acyclicity import acyclicity, exponential, norms, penalties
+from benchbase_causalrec.relation import covariance, standardised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,3 +135,22 @@ def test_autocast_leaves_it_alone():
 @pytest.mark.parametrize("shape", [(0, 4, 4), (3, 0, 0), (1, 1, 1)])
 def test_empty_and_tiny_batches(shape):
     assert acyclicity(torch.zeros(shape)).tolist() == [0.0] * shape[0]
+
+
+def test_more_events_than_features_keep_a_covariance_from_h_0():
+    """Welch's bound: the correlations of T events over D features have squares that sum to T (T - D + 1) / (D - 1) at
+    least, so h, at least half the sum of their fourth powers, cannot vanish, however long it is minimised.
+    """
+    events, width = 12, 6
+    h = torch.randn(1, events, width, generator=torch.Generator().manual_seed(0), dtype=DOUBLE).requires_grad_()
+    optimizer = torch.optim.Adam([h], lr=0.02)
+    for _ in range(400):
+        relation = covariance(standardised(h, torch.ones(1, events, dtype=torch.bool)))
+        optimizer.zero_grad()
+        acyclicity(relation, 30.0).sum().backward()
+        optimizer.step()
+    relation = relation.detach()
+    squares = float(relation.square().sum())
+    least = events * (events - width + 1) / (width - 1)
+    assert least * 0.999 < squares < least * 1.1  # the bound is nearly met, and not passed
+    assert float(acyclicity(relation, 30.0)) > least**2 / (2 * events * (events - 1))
