@@ -73,6 +73,7 @@ def test_in_bfloat16_the_relation_stays_wide_and_the_run_finite(source):
     narrow, wide = (fit(make_experiment(
         (tiny_causal, {"n_layers": 2}), modifiers=[(boost, {"r_source": source})], objectives=[tiny_softmax, dag],
         train={"epochs": 2, "patience": 0, "precision": precision})) for precision in ("bfloat16", "float32"))
+    assert len(trace(narrow.curve)) == 2
     for (_, name, one), (_, _, other) in zip(narrow.curve, wide.curve, strict=True):
         if name.startswith("train.causal_dag"):
             assert one == pytest.approx(other, rel=0.1, abs=1e-6), name

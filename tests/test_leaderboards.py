@@ -1,6 +1,5 @@
 """The committed leaderboards: each page follows from the records beside it, byte for byte, and hides what it must."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from benchbase.registry import Registry
 from benchbase.runner import read_all
 from benchbase.runner.plan import make_plan
 from benchbase.runner.records import Record
+from benchbase.testing.files import real_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-loss": "amazon-ticoserec",
@@ -49,10 +49,7 @@ def test_records_are_whole_and_republish_nothing(folder: Path) -> None:
 def planned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The ids that a suite's runs have today."""
     if name := DATA.get(folder.name):
-        data = Path(os.environ.get("BENCHBASE_TEST_DATA") or ROOT.parent / "shared" / "data")
-        monkeypatch.setenv("BENCHBASE_DATA", str(data / name))
-        if not (data / name).is_dir():
-            pytest.skip(f"no real data at {data}: set BENCHBASE_TEST_DATA to the folder that holds {name}")
+        monkeypatch.setenv("BENCHBASE_DATA", str(real_folder(name, ROOT)))
     suite = load_suite(folder / "suite.yaml", registry := Registry.load())
     return {cell.run_id for cell in make_plan(suite, registry).cells}
 

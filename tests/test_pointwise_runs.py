@@ -1,6 +1,5 @@
 """Suites with the pointwise backbone from end to end: with times, without them, and on real ones."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 import benchbase
 from benchbase.runner import read_all
 from benchbase.runner.records import Record
+from benchbase.testing.files import real_folder
 
 pytestmark = pytest.mark.plugins
 
@@ -26,10 +26,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture
 def latest_small() -> Path:
     """The folder of MovieLens latest-small: in BENCHBASE_TEST_DATA, or in shared/data beside the repository."""
-    root = Path(os.environ.get("BENCHBASE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
-    if not (root / "ml-latest-small").is_dir():
-        pytest.skip(f"no real data at {root}: set BENCHBASE_TEST_DATA to the folder that holds ml-latest-small")
-    return root / "ml-latest-small"
+    return real_folder("ml-latest-small", Path(__file__).parents[1])
 
 
 def run(folder: Path, dataset: Any, entries: list[dict[str, Any]], **train: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Where the real data for tests is: BENCHBASE_TEST_DATA, or shared/data beside the repository."""
 
-import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,19 +9,13 @@ from benchbase_files.config import FilesConfig
 
 from benchbase import DataContext
 from benchbase.data import prepare
+from benchbase.testing.files import real_folder
 
 
 @pytest.fixture
 def real_data():
     """The folder of a named real data set; skips, saying why, where it is absent."""
-    root = Path(os.environ.get("BENCHBASE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
-
-    def folder(name):
-        if not (root / name).is_dir():
-            pytest.skip(f"no real data at {root / name}: set BENCHBASE_TEST_DATA to the folder that holds {name}")
-        return root / name
-
-    return folder
+    return partial(real_folder, beside=Path(__file__).parents[3])
 
 
 @pytest.fixture
