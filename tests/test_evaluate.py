@@ -93,14 +93,14 @@ def test_counting_leaves_the_scores_as_they_were():
 
 
 def test_the_route_of_other_devices_counts_the_same():
-    from benchbase import evaluate
+    from benchbase.evaluate import ranking
 
     scores, allowed = torch.randint(-2, 3, (7, 11)).float(), torch.rand(7, 11) < 0.7
     goal = scores[:, 3:4]
     for each in (None, allowed):
-        ours = evaluate._above_and_tied(scores, goal, each)
+        ours = ranking._above_and_tied(scores, goal, each)
         elsewhere = SimpleNamespace(device=torch.device("cuda"), shape=scores.shape)
-        plain = evaluate._above_and_tied(_Elsewhere(scores, elsewhere.device), goal, each)
+        plain = ranking._above_and_tied(_Elsewhere(scores, elsewhere.device), goal, each)
         assert all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
 
 
@@ -259,8 +259,8 @@ def test_users_weigh_alike_however_many_events_they_have():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_for_given_scores_nothing_moves_with_chunks_or_threads(monkeypatch, rows, threads):
     plain = rank(experiment_of(fixed()), "test", 5)
-    monkeypatch.setattr("benchbase.evaluate.ROWS", rows)
-    monkeypatch.setattr("benchbase.evaluate.PAST_EVENTS", 3)
+    monkeypatch.setattr("benchbase.evaluate.ranking.ROWS", rows)
+    monkeypatch.setattr("benchbase.evaluate.ranking.PAST_EVENTS", 3)
     other = rank(experiment_of(fixed(), train={"threads": threads}), "test", 5)
     assert rows_of(plain) == rows_of(other)
     assert np.array_equal(plain.top_items, other.top_items) and np.array_equal(plain.top_scores, other.top_scores)
@@ -341,9 +341,9 @@ def nudge(by_user):
 
 def spy(monkeypatch):
     """Every score that is counted, by user and event, and how many rows came at a time."""
-    from benchbase import evaluate
+    from benchbase.evaluate import ranking
 
-    seen, sizes, plain = {}, [], evaluate._Judge.add
+    seen, sizes, plain = {}, [], ranking._Judge.add
 
     def add(self, index, scores):
         sizes.append(len(index))
@@ -351,7 +351,7 @@ def spy(monkeypatch):
             seen[int(self.rows.user[at]), int(self.events[at])] = row.clone()
         plain(self, index, scores)
 
-    monkeypatch.setattr(evaluate._Judge, "add", add)
+    monkeypatch.setattr(ranking._Judge, "add", add)
     return seen, sizes
 
 
@@ -375,7 +375,7 @@ def test_for_a_given_model_scores_agree_over_batch_sizes_and_threads(monkeypatch
     train = experiment.suite.train.model_copy(update={"threads": 2})
     threaded = replace(experiment, suite=experiment.suite.model_copy(update={"train": train}))
     for rows, each in ((1, experiment), (5, experiment), (256, threaded)):
-        monkeypatch.setattr("benchbase.evaluate.ROWS", rows)
+        monkeypatch.setattr("benchbase.evaluate.ranking.ROWS", rows)
         other, sizes = scored(monkeypatch, each)
         assert max(sizes) <= rows and plain.keys() == other.keys()
         for key, row in plain.items():
@@ -394,12 +394,12 @@ def test_score_terms_count_in_ranking(monkeypatch, by_user):
 
 @pytest.mark.parametrize("objectives", [[tiny_softmax], [tiny_softmax, nudge(True)]])
 def test_the_memory_budget_bounds_the_rows_scored_at_a_time(monkeypatch, objectives):
-    from benchbase import evaluate
+    from benchbase.evaluate import ranking
 
     experiment = make_experiment(tiny_causal, objectives=objectives)
     plain, sizes = scored(monkeypatch, experiment)
     assert max(sizes) > 3
-    monkeypatch.setattr("benchbase.evaluate.RANK_BYTES", 3 * 30 * evaluate.BYTES_PER_SCORE + 1)
+    monkeypatch.setattr("benchbase.evaluate.ranking.RANK_BYTES", 3 * 30 * ranking.BYTES_PER_SCORE + 1)
     again = make_experiment(tiny_causal, objectives=objectives)
     few, sizes = scored(monkeypatch, again)
     assert max(sizes) == 3 and plain.keys() == few.keys()
@@ -408,7 +408,7 @@ def test_the_memory_budget_bounds_the_rows_scored_at_a_time(monkeypatch, objecti
 
 
 def test_a_budget_smaller_than_a_row_still_ranks(monkeypatch):
-    monkeypatch.setattr("benchbase.evaluate.RANK_BYTES", 1)
+    monkeypatch.setattr("benchbase.evaluate.ranking.RANK_BYTES", 1)
     assert len(rank(make_experiment(tiny_causal, objectives=[tiny_softmax]), "test").user)
 
 

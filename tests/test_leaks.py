@@ -16,6 +16,7 @@ from benchbase import evaluate, metrics
 from benchbase.data import SPLITS, TRAIN, Prepared
 from benchbase.data.batches import Feed
 from benchbase.data.windows import WINDOWINGS
+from benchbase.evaluate import ranking as ranks
 from benchbase.nn import Objective
 from benchbase.specs import Config, Needs, Negatives, ObjectiveSpec
 from benchbase.testing.build import make_experiment
@@ -105,8 +106,8 @@ def with_events(experiment, interactions):
 
 def scores(experiment, part):
     """Every score of a part's evaluated events, by event."""
-    judge, found = evaluate._Judge(experiment, part, 0), {}
-    route = evaluate._recommender_scores if experiment.model is None else evaluate._model_scores
+    judge, found = ranks._Judge(experiment, part, 0), {}
+    route = ranks._recommender_scores if experiment.model is None else ranks._model_scores
     with torch.inference_mode():
         for index, rows in route(experiment, judge):
             found |= {int(judge.events[at]): row.clone() for at, row in zip(index, rows, strict=True)}

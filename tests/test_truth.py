@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchbase.evaluate import against_truth, count_evaluated
+from benchbase.evaluate import against_truth, ranked_events
 from benchbase.registry import Registry
 from benchbase.runner import read_all, run
 from benchbase.runner.records import Record
@@ -43,7 +43,7 @@ class Witness:
 def shown(backbone: Any, **parts: Any) -> Witness:
     witness = Witness()
     experiment = make_experiment((backbone, {"n_layers": 2, "n_heads": 2}), objectives=[tiny_softmax], **parts)
-    assert against_truth(experiment, witness)["rows"] == count_evaluated(experiment, "test") > 9
+    assert against_truth(experiment, witness)["rows"] == len(ranked_events(experiment, "test")) > 9
     return witness
 
 

@@ -120,12 +120,12 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import count_evaluated, rank
+    from ..evaluate import rank, ranked_events
     from ..train import fit
 
     began = perf_counter()
     experiment = assemble(cell.configuration, suite, registry, data.loaded, cell.seed)
-    if not count_evaluated(experiment, "test"):  # nobody should train for nothing
+    if not len(ranked_events(experiment, "test")):  # nobody should train for nothing
         raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
                        "Use protocol.filter_seen: none.")
     assembled = perf_counter() - began

@@ -1,4 +1,4 @@
-"""Evaluate: score every evaluated event, filter, and count what stands above the target.
+"""Ranking: score every evaluated event, filter, and count what stands above the target.
 
 Only counts leave this module; every metric follows from them, and no plugin can touch them.
 """
@@ -10,27 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from . import metrics
-from .assemble import Experiment, settled
-from .data import TRAIN, Truth
-from .data.sequences import Rows, gather, score_rows
-from .errors import RunError
-from .nn import Encoded, Objective, Tokens
-
-ROWS = 256
-"""Rows encoded and scored at a time, at most: more do not stay in cache."""
+from .. import metrics
+from ..assemble import Experiment, settled
+from ..data import TRAIN
+from ..data.sequences import Rows, gather, score_rows
+from ..errors import RunError
+from ..nn import Objective
+from .forward import ROWS, autocast
 
 RANK_BYTES = 256 * 2**20
 """Memory for the score matrices of one chunk; larger catalogues get fewer rows."""
 
 BYTES_PER_SCORE = 32
 """Held per row and item, at most: two matrices of eight-byte scores or terms, their sum, a copy for the top."""
-
-WEIGHTS = 2**25
-"""Weights of attention held at a time, at most, in each layer and head, while a truth judges."""
 
 PAST_EVENTS = 2**20
 """Earlier events held at a time, at most, while looking for targets seen before."""
@@ -159,9 +153,10 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     return judge.ranking(time.perf_counter() - start)
 
 
-def count_evaluated(experiment: Experiment, part: str) -> int:
-    """How many events of a part `rank` evaluates; it follows from data and protocol, before anything is trained."""
-    return len(_Judge(experiment, part, 0).events)
+def ranked_events(experiment: Experiment, part: str) -> np.ndarray:
+    """The events of a part that `rank` ranks, positions in the interactions (n,) int64; known before any training."""
+    events: np.ndarray = _Judge(experiment, part, 0).events
+    return events
 
 
 class _Judge:
@@ -290,45 +285,6 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
             some = slice(start, start + rows)
             bound = output.scorer.rows(some)
             yield chunk.index[some], bound.scores(output.states[some].float())
-
-
-def autocast(experiment: Experiment) -> torch.autocast:
-    """The number format of the forward pass, as `train.precision` says."""
-    low = experiment.suite.train.precision == "bfloat16"
-    return torch.autocast(experiment.device.type, dtype=torch.bfloat16, enabled=low)
-
-
-def against_truth(experiment: Experiment, truth: Truth) -> dict[str, float]:
-    """What the truth behind a data set says of the model on the test part; nothing of a recommender, which has none."""
-    model, feed = experiment.model, experiment.feed
-    if model is None or feed is None:
-        return {}
-    model.eval()
-    each_event = _each_event if model.traits.normaliser is None else None
-    rows = max(1, min(ROWS, WEIGHTS // experiment.context.max_tokens**2))
-    with settled(experiment.suite.train.threads), torch.inference_mode():
-        for chunk in feed.score_batches(_Judge(experiment, "test", 0).events, rows):
-            batch = chunk.batch.to(experiment.device)
-            with autocast(experiment):
-                encoded = model.encode(batch, "score", each_event)
-            items = batch.items.masked_fill(batch.hide_item | ~batch.valid, 0)
-            traces = {name: encoded.traces[name].float().cpu().numpy() for name in truth.traces & set(encoded.traces)}
-            truth.observe(items.cpu().numpy(), traces, _attention(encoded))
-    return truth.metrics()
-
-
-def _each_event(tokens: Tokens) -> Tensor:
-    """Every event a group of its own, (B, S, T): the mass on groups is then the whole of attention."""
-    return F.one_hot(tokens.event + 1, int(tokens.event.max()) + 2)[..., 1:]
-
-
-def _attention(encoded: Encoded) -> np.ndarray | None:
-    """Who attends to whom among events, (layers, B, T, T), the mean over heads; None where it was not asked for."""
-    if not encoded.masses:
-        return None
-    tokens = encoded.tokens
-    mass = torch.stack(list(encoded.masses)).float().mean(dim=2)
-    return mass[:, :, tokens.n_prefix :: tokens.per_event].cpu().numpy()
 
 
 def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:
