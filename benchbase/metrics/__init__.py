@@ -1,5 +1,6 @@
 """From counts of ranked candidates, probabilities of actions and graphs to metrics; pure numpy."""
 
+from .actions import ActionMetric, action_metric, action_values, defined, higher_is_better
 from .beyond import coverage, intra_list_diversity, mean_count, novelty, popularity_lift
 from .graph import density, edge_average_precision, edge_precision_recall, skeleton, structural_hamming
 from .probability import auc, log_loss, normalised_entropy, user_auc
@@ -7,15 +8,20 @@ from .ranking import Metric, chance, gains, mean_over_users, parse, user_mean, u
 from .slices import Slice, slice_means
 
 __all__ = [
+    "ActionMetric",
     "Metric",
     "Slice",
+    "action_metric",
+    "action_values",
     "auc",
     "chance",
     "coverage",
+    "defined",
     "density",
     "edge_average_precision",
     "edge_precision_recall",
     "gains",
+    "higher_is_better",
     "intra_list_diversity",
     "log_loss",
     "mean_count",
