@@ -22,6 +22,7 @@ from ..draws import (
 from ..interactions import Interactions
 from ..sequences import Events, Rows, gather, item_counts, score_rows, train_rows
 from ..splits import Split
+from .columns import Columns, moved
 from .tensors import Batch, History, Targets
 
 
@@ -113,9 +114,9 @@ class Feed:
         masked = self.config.masked
         # the last event of a row is predicted and never read, unless it is masked in place
         unread = 0 if masked else 1
-        hidden = self._hidden(rows, _Columns(self, rows.start, rows.stop), epoch) if masked else None
+        hidden = self._hidden(rows, self._columns(rows.start, rows.stop), epoch) if masked else None
         rows, plan, hidden = self._displace(rows, rows.stop - unread, self.config.window, hidden)
-        columns = _Columns(self, rows.start, rows.stop - unread)
+        columns = self._columns(rows.start, rows.stop - unread)
         batch = self._batch(rows, columns, None if masked else rows.stop - 1, hidden, plan)
         targets = self._train_targets(rows, columns, hidden)
         return TrainBatch(batch, targets, self._with_negatives(rows, targets, epoch, step))
@@ -124,7 +125,7 @@ class Feed:
         appended = 1 if self.config.masked else 0
         rows, plan, _ = self._displace(rows, rows.stop, self.config.window - appended)
         # masked: one hidden event more, the target's place, of which only the time is known
-        columns = _Columns(self, rows.start, rows.stop + appended)
+        columns = self._columns(rows.start, rows.stop + appended)
         hidden = np.arange(columns.width) == (columns.lengths - 1)[:, None] if appended else None
         batch = self._batch(rows, columns, None if appended else rows.stop, hidden, plan)
         return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), columns.lengths - appended), index)
@@ -138,7 +139,7 @@ class Feed:
         """
         if self.compressor is None:
             return rows, None, hidden
-        columns = _Columns(self, rows.start, stop)
+        columns = self._columns(rows.start, stop)
         history = gather(self.interactions, rows.first, rows.start)
         window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, self.config.query_time)
         plan = self.compressor.plan(history, window, budget)
@@ -146,7 +147,7 @@ class Feed:
         self._check_plan(plan, start)
         kept = Rows(rows.user, rows.first, start, rows.stop)
         if hidden is not None:
-            hidden = _moved(hidden, start - rows.start, stop - start)
+            hidden = moved(hidden, start - rows.start, stop - start)
         return kept, plan, hidden
 
     def _check_plan(self, plan: Any, start: np.ndarray) -> None:
@@ -163,7 +164,7 @@ class Feed:
             raise PluginError(f"{where}: its plan has a token that uses time {plan.latest[row[0], token[0]]}, later "
                               f"than the first event that is kept, {times[start[row[0]]]}. Expected history alone.")
 
-    def _hidden(self, rows: Rows, columns: "_Columns", epoch: int) -> np.ndarray:
+    def _hidden(self, rows: Rows, columns: Columns, epoch: int) -> np.ndarray:
         """Which events to hide, (B, T) bool."""
         if self.config.supervise == "last":
             return np.asarray(np.arange(columns.width) == (columns.lengths - 1)[:, None])
@@ -179,7 +180,10 @@ class Feed:
         """One key per event of a user, whatever batch or window it stands in."""
         return mix(mix(np.uint64(seed) * np.ones_like(event, dtype=np.uint64), user), event)
 
-    def _batch(self, rows: Rows, columns: "_Columns", after_last: np.ndarray | None, hidden: np.ndarray | None,
+    def _columns(self, start: np.ndarray, stop: np.ndarray) -> Columns:
+        return Columns(self.interactions, self.catalogue, start, stop)
+
+    def _batch(self, rows: Rows, columns: Columns, after_last: np.ndarray | None, hidden: np.ndarray | None,
                plan: Any) -> Batch:
         """Tensors of the columns; `after_last` (B,) are the events whose time the last query asks for."""
         hide = np.zeros_like(columns.real) if hidden is None else hidden
@@ -206,7 +210,7 @@ class Feed:
             plan=plan,
         )
 
-    def _train_targets(self, rows: Rows, columns: "_Columns", hidden: np.ndarray | None) -> Targets:
+    def _train_targets(self, rows: Rows, columns: Columns, hidden: np.ndarray | None) -> Targets:
         if hidden is not None:
             row, event = np.nonzero(hidden)
         elif self.config.supervise == "last":
@@ -274,67 +278,3 @@ class Feed:
             negatives=torch.from_numpy(items), log_q=torch.from_numpy(law.log_p[positive]),
             log_q_negatives=torch.from_numpy(log_q),
         )
-
-
-class _Columns:
-    """Padded columns (B, T) of the events start[b]:stop[b]."""
-
-    def __init__(self, feed: Feed, start: np.ndarray, stop: np.ndarray):
-        self.feed, self.lengths = feed, stop - start
-        self.width = int(self.lengths.max(initial=1))
-        self.index = start[:, None] + np.arange(self.width)
-        self.real = np.arange(self.width) < self.lengths[:, None]
-        self.at = np.where(self.real, self.index, 0)
-        self.items = np.where(self.real, feed.interactions.item[self.at], 0).astype(np.int64)
-        domain = feed.catalogue.domain
-        self.domains = np.full(self.at.shape, -1) if domain is None else domain[self.items].astype(np.int64)
-
-    def wide(self, values: np.ndarray) -> np.ndarray:
-        """Values (n, C) of the events, (B, T, C), 0 where padded."""
-        if values.shape[1] == 0:
-            return np.zeros((*self.at.shape, 0), np.float32)
-        return np.asarray(values[self.at] * self.real[..., None], dtype=np.float32)
-
-    def shown(self, hide: np.ndarray, query_time: str) -> Events:
-        """The events as ragged columns, without what is hidden of those in `hide` (B, T)."""
-        actions = self.wide(self.feed.interactions.actions) * ~hide[..., None]
-        items, times = np.where(hide, 0, self.items), self.times(hide, query_time)
-        offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        return Events(offsets, items[self.real].astype(np.int32), times[self.real], actions[self.real])
-
-    def times(self, hide: np.ndarray, query_time: str) -> np.ndarray:
-        """Timestamps (B, T), 0 where padded or unknown; a hidden event's own only if the query may know it."""
-        source = self.feed.interactions.timestamp
-        if source is None:
-            return np.zeros(self.at.shape, np.int64)
-        times = np.where(self.real, source[self.at], 0)
-        return times if query_time == "next" or not hide.any() else _times_without_hidden(times, hide, self.real)
-
-    def query_times(self, times: np.ndarray, after_last: np.ndarray | None, query_time: str) -> np.ndarray:
-        """When the event after each one is asked for, (B, T)."""
-        source = self.feed.interactions.timestamp
-        if source is None or query_time == "last":
-            return times
-        later = np.concatenate([times[:, 1:], np.zeros_like(times[:, :1])], axis=1)
-        last = np.maximum(self.lengths - 1, 0)
-        row = np.arange(len(times))
-        later[row, last] = times[row, last] if after_last is None else source[after_last]
-        return np.where(self.real, later, 0)
-
-
-def _moved(flags: np.ndarray, by: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Flags (B, T) of rows that lose their `by` (B) first events and have `lengths` (B) left."""
-    place = np.arange(int(lengths.max(initial=1)))
-    there = np.take_along_axis(flags, np.minimum(place + by[:, None], flags.shape[1] - 1), axis=1)
-    return np.asarray(there & (place < lengths[:, None]))
-
-
-def _times_without_hidden(times: np.ndarray, hide: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Times (B, T) with each hidden event's replaced by the last shown one's before it, else the first shown one's."""
-    shown = real & ~hide
-    place = np.where(shown, np.arange(times.shape[1]), -1)
-    last = np.maximum.accumulate(place, axis=1)
-    filled = np.where(last >= 0, last, shown.argmax(axis=1)[:, None])
-    known = np.take_along_axis(times, filled, axis=1)
-    return np.where(real & shown.any(axis=1)[:, None], known, 0)
-
