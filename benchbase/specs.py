@@ -55,6 +55,19 @@ class LayoutConfig(Config):
     user_token: bool = Field(False, description="put a learned token of the user first")
 
 
+class HeadConfig(Config):
+    """How a state becomes a probability for every action that is predicted; one choice for loss and evaluation.
+
+    Source of `mmoe`: Ma et al. 2018, Modeling task relationships in multi-task learning with multi-gate
+    mixture-of-experts, eq. (5) to (7).
+    """
+
+    kind: Literal["mlp", "mmoe"] = Field("mlp", description="one hidden layer that all actions share, or experts that "
+                                                            "each mixes by a gate of its own")
+    hidden: int = Field(64, ge=1, description="units of the hidden layer, or of each expert and tower")
+    experts: int = Field(4, ge=1, description="experts of mmoe")
+
+
 class CombinerConfig(Config):
     """Parameters that every combiner has."""
 
@@ -145,7 +158,8 @@ class BuildContext:
     `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. Positions are below
     `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
     backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout`
-    meets, and that the states for predicting actions have where an objective is built. `seed` is for
+    meets, and that the states for predicting actions have. `predicted` names the actions that the action task asks for,
+    `rates` (K,) their shares of the train part. `seed` is for
     recommenders, from the run's seed and their name; parts of a model are built under torch's own generator.
     """
 
@@ -156,6 +170,8 @@ class BuildContext:
     catalogue: Any = None
     item_counts: Any = None
     action_names: tuple[str, ...] = ()
+    predicted: tuple[str, ...] = ()
+    rates: Any = None
     n_features: int = 0
     n_domains: int = 0
     has_time: bool = False

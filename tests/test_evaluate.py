@@ -14,7 +14,7 @@ from benchbase import metrics
 from benchbase.config import Protocol
 from benchbase.data import TRAIN
 from benchbase.errors import RunError
-from benchbase.evaluate import Seen, count, metric_values, rank
+from benchbase.evaluate import Ranking, Seen, count, metric_values, rank
 from benchbase.nn import ItemBias, Objective
 from benchbase.specs import Config, ObjectiveSpec
 from benchbase.testing import world as worlds
@@ -250,8 +250,9 @@ def test_a_constant_scorer_lands_at_chance_exactly():
 
 
 def test_users_weigh_alike_however_many_events_they_have():
-    ranking = SimpleNamespace(user=np.array([3, 3, 3, 5]), above=np.array([0, 50, 50, 0]), tied=np.zeros(4, int),
-                              candidates=np.full(4, 90))
+    none = np.zeros(4, int)
+    ranking = Ranking(user=np.array([3, 3, 3, 5]), event=none, above=np.array([0, 50, 50, 0]), tied=none,
+                      candidates=np.full(4, 90), domain=none, top_items=none, top_scores=none, facts={}, seconds=0.0)
     assert metric_values(ranking, ("recall@10",)) == {"recall@10": pytest.approx((1 / 3 + 1) / 2)}
 
 

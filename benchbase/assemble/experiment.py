@@ -93,6 +93,7 @@ def _feed(configuration: Configuration, suite: Suite, registry: Registry, data: 
     config = FeedConfig(
         window=protocol.window, masked=model.traits.masked, query_time=protocol.query_time,
         supervise=train.supervise, mask_rate=train.mask_rate, seed=seed, negatives=_negatives(configuration, registry),
+        task=protocol.tasks[0], candidates=protocol.action_candidates,
         stride=WINDOWINGS[train.windows.name].stride(train.windows.config, protocol.window),
     )
     prepared = data.prepared

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 from ..config import Configuration, Part, Suite
 from ..data import SPLITS, Catalogue, Interactions
 from ..data.windows import WINDOWINGS
-from ..errors import PluginError, Refusal, brief
+from ..errors import PluginError, Refusal, brief, nearest
+from ..metrics import action_metric
 from ..registry import Registry
 from ..specs import CombinerConfig, Needs
 from .data import RunData
@@ -16,9 +17,11 @@ from .model import build_context
 
 def check(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
     """Refuse a configuration whose parts, protocol and data do not fit each other. Errors: `Refusal`."""
-    if "action" in suite.protocol.tasks:
-        refuse("protocol.tasks", "the action task cannot be trained yet", "tasks: [next_item]")
     interactions, catalogue = data.prepared.interactions, data.prepared.catalogue
+    if len(suite.protocol.tasks) > 1:
+        refuse("protocol.tasks", "a run has one task", "tasks: [next_item] or tasks: [action]; make two suites")
+    if suite.protocol.tasks == ("action",):
+        _actions(configuration, suite, interactions)
     if suite.protocol.candidates == "domain" and catalogue.domain is None:
         refuse("protocol.candidates", "the data set has no domains", "candidates: catalogue")
     if configuration.recommender is None:
@@ -28,6 +31,22 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         needs = ask(registry, part, "needs")
         _task_and_data(part, needs, suite, interactions, catalogue)
     _own_reasons(configuration, suite, registry, data)
+
+
+def _actions(configuration: Configuration, suite: Suite, interactions: Interactions) -> None:
+    """Refuse the action task where nothing can be predicted, or by nobody."""
+    names, protocol = interactions.label_names, suite.protocol
+    if not names:
+        refuse("protocol.tasks", "the data set has no action that is 0 or 1 in every event", "tasks: [next_item]")
+    for metric in filter(None, map(action_metric, protocol.metrics)):
+        if metric.action is not None and metric.action not in names:
+            raise Refusal(f"protocol.metrics: {metric} is of no action that is predicted. "
+                          f"{nearest(metric.action, names, 'Actions')}")
+    if configuration.recommender is not None:
+        refuse(configuration.recommender.name, "a recommender ranks items, it predicts no actions", "a backbone")
+    if protocol.action_candidates >= protocol.window:
+        refuse("protocol.action_candidates", f"{protocol.action_candidates} of a window of {protocol.window} leave no "
+               "event to read", f"fewer than {protocol.window}")
 
 
 def _own_reasons(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
@@ -142,9 +161,14 @@ class _Fit:
                    "train events, and those are evaluated", "user_token: false, or a split that trains on every user")
 
     def _supervision(self) -> None:
-        supervise = self.suite.train.supervise
-        if supervise == "candidates":
+        supervise, protocol = self.suite.train.supervise, self.suite.protocol
+        if supervise == "candidates" and protocol.tasks != ("action",):
             refuse("train.supervise", "candidates are of the action task alone", "all or last")
+        if supervise == "candidates" and not protocol.action_candidates:
+            refuse("train.supervise", "protocol.action_candidates is 0, so there are none to learn from",
+                   "action_candidates: 1 or more, or supervise: all or last")
+        if protocol.tasks == ("action",):
+            self._one_direction(supervise)
         windows, window = self.suite.train.windows, self.suite.protocol.window
         stride = WINDOWINGS[windows.name].stride(windows.config, window)
         if stride is not None and stride > window:
@@ -159,6 +183,19 @@ class _Fit:
             if self.causal and supervise != "last":
                 refuse(f"{part.name} + {self.backbone.name}", "its prefix reads events, so under a causal backbone "
                        "earlier positions would see later ones", "train.supervise: last")
+
+    def _one_direction(self, supervise: str) -> None:
+        """Refuse what would see an action that is to be predicted, or has no state to predict it from."""
+        name = self.backbone.name
+        if self.training != "next" or not self.causal:
+            kind = "masked training" if self.training != "next" else "a bidirectional backbone"
+            refuse(f"{name} + tasks [action]", f"{kind} sees later actions", "a causal backbone with next training")
+        if self.attention == "none" and self.suite.protocol.action_candidates > 1:
+            refuse(f"{name} + protocol.action_candidates", "without attention candidates see each other",
+                   "a backbone with attention, or action_candidates: 0 or 1")
+        if self.layout == "stacked" and supervise == "all":
+            refuse("layout stacked + tasks [action]", "a token of item and action has no state that does not know the "
+                   "action, unless that is hidden", "train.supervise: last or candidates, or layout: interleaved")
 
     def _needs(self, part: Part, needs: Needs) -> None:
         """Compare what a part needs with what it meets."""

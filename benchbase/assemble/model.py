@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..config import Configuration, Part, Suite
+from ..data import TRAIN
 from ..data.draws import derive_seed
 from ..data.sequences import item_counts
 from ..errors import PluginError
-from ..nn import ActionEmbedding, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
+from ..nn import ActionEmbedding, ActionHead, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
 from ..nn.parts import Backbone, Combiner, Compressor, Modifier, Objective
 from ..registry import Registry
 from ..specs import BuildContext
@@ -28,9 +30,18 @@ def build_context(suite: Suite, data: RunData, layout: str = "items") -> BuildCo
         n_items=catalogue.n_items, n_users=interactions.n_users, window=suite.protocol.window,
         max_tokens=per_event * suite.protocol.window, catalogue=catalogue,
         item_counts=item_counts(interactions, data.split, catalogue.n_items),
-        action_names=interactions.action_names, n_features=interactions.features.shape[1],
+        action_names=interactions.action_names, **_predicted(suite, data), n_features=interactions.features.shape[1],
         n_domains=len(catalogue.domain_names), has_time=catalogue.has_time, tasks=suite.protocol.tasks, layout=layout,
     )
+
+
+def _predicted(suite: Suite, data: RunData) -> dict[str, Any]:
+    """Which actions are asked for, and how often the train part has them."""
+    if "action" not in suite.protocol.tasks:
+        return {}
+    interactions = data.prepared.interactions
+    train = np.asarray(interactions.actions[data.split.part == TRAIN])[:, interactions.labels]
+    return {"predicted": interactions.label_names, "rates": train.mean(axis=0, dtype=np.float64)}
 
 
 def build_model(configuration: Configuration, registry: Registry, context: BuildContext, seed: int,
@@ -76,11 +87,20 @@ class Builder:
             users = self._seeded("core", "users", lambda: UserEmbedding(context.n_users, width))
         scorer = self._seeded("core", "scorer", lambda: Scorer(self.configuration.scorer, items))
         readout = None
-        if context.state_width != width:
+        if context.state_width != width and "next_item" in context.tasks:
             readout = self._seeded("core", "readout", lambda: _linear(context.state_width, width))
         names = ["backbone", *(f"modifier.{name}" for name in modifiers), *(f"objective.{name}" for name in objectives)]
         return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
-                             modifiers, objectives, compressor, actions, users, readout)
+                             modifiers, objectives, compressor, actions, users, readout, context.state_width,
+                             self._head())
+
+    def _head(self) -> ActionHead | None:
+        config, context = self.configuration.head, self.context
+        if config is None:
+            return None
+        rates = np.full(len(context.predicted), 0.5) if context.rates is None else context.rates
+        return cast(ActionHead, self._seeded("core", "head", lambda: ActionHead(
+            config, context.state_width, context.n_features, rates)))
 
     def _reads_actions(self) -> bool:
         """Whether the layout or a part makes vectors of actions: a table that nobody reads is not the model's."""

@@ -4,14 +4,13 @@ from .canonical import SCHEMA, canonical_json
 from .forms import read_part, write_part
 from .labels import level_labels, part_labels
 from .load import Source, load_suite, load_with_registry, read_published, registry_for
-from .models import ACTION_METRICS, MODEL_KEYS, Configuration, Protocol, Train
+from .models import MODEL_KEYS, Configuration, Protocol, Train
 from .parts import Part
 from .published import Published
 from .select import Selector, parse_selector, selected
 from .suite import Suite, run_id
 
 __all__ = [
-    "ACTION_METRICS",
     "MODEL_KEYS",
     "SCHEMA",
     "Configuration",

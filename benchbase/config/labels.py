@@ -9,7 +9,8 @@ from .forms import write_part
 from .models import Configuration
 from .parts import Part
 
-_ORDER = ("recommender", "backbone", "modifiers", "compressor", "objectives", "combiner", "layout", "scorer")
+_ORDER = ("recommender", "backbone", "modifiers", "compressor", "objectives", "combiner", "layout", "scorer",
+          "head")
 
 Item = tuple[str, dict[str, Any]]
 """A part's name and parameters."""
@@ -92,6 +93,9 @@ def _view(configuration: Configuration) -> dict[str, list[Item]]:
     if configuration.recommender is None:
         layout = configuration.layout.model_dump()
         view["layout"] = [(layout.pop("kind"), layout)]
+        if configuration.head is not None:
+            head = configuration.head.model_dump()
+            view["head"] = [(head.pop("kind"), head)]
         view["scorer"] = [("scorer", configuration.scorer.model_dump())]
     return view
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..errors import BenchbaseError, nearest
 from ..registry import AUTOLOAD, Registry, autoload
-from ..specs import Config, LayoutConfig, ScorerConfig
+from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig
 from .expand import Choices, Faults, Steps, expand
 from .forms import read_part
 from .models import Labelled, Protocol, Train, split_config, windowing_config
@@ -36,7 +36,7 @@ KEYS = (
 )
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
 LISTS = {"modifiers": "modifier", "objectives": "objective"}
-MODELS: dict[str, type[Config]] = {"layout": LayoutConfig, "scorer": ScorerConfig}
+MODELS: dict[str, type[Config]] = {"layout": LayoutConfig, "scorer": ScorerConfig, "head": HeadConfig}
 PLAIN = tuple(Labelled.model_fields)
 CHOICES = (*SINGLE, *LISTS, *MODELS, "encoders", *PLAIN)
 

@@ -6,16 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from ..errors import BenchbaseError, ConfigError, nearest
-from ..specs import Config, LayoutConfig, ScorerConfig, defaults
+from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig, defaults
 from .forms import write_part
 from .nodes import Problems, from_plain
 from .parts import Lookup, Part, resolve_part
 
-MODEL_KEYS = ("backbone", "layout", "scorer", "encoders", "compressor", "modifiers", "objectives", "combiner")
+MODEL_KEYS = ("backbone", "layout", "scorer", "head", "encoders", "compressor", "modifiers", "objectives",
+              "combiner")
 """Keys of a configuration that a recommender excludes."""
-
-ACTION_METRICS = ("ne", "log_loss", "auc", "user_auc")
-"""Metrics of the action task; those of the next item are written `name@k`."""
 
 
 def distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
@@ -27,25 +25,25 @@ def distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
 
 
 def _metric(name: str) -> str:
-    if name in ACTION_METRICS:
-        return name
-    from ..metrics import parse
+    from ..metrics import ACTION_FAMILIES, action_metric, parse
 
+    if action_metric(name):
+        return name
     try:
         parse(name)
     except BenchbaseError as error:
-        others = f"Of the action task: {', '.join(ACTION_METRICS)}."
+        others = f"Of the action task: {', '.join(ACTION_FAMILIES)}, also of one action, as ne.like."
         raise ValueError(f"{str(error).removeprefix('metrics: ')} {others}") from error
     return name
 
 
 def _no_alias_twice(names: tuple[str, ...]) -> tuple[str, ...]:
     """The metrics, if no two are one under two names."""
-    from ..metrics import parse
+    from ..metrics import action_metric, parse
 
     known: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(name if name in ACTION_METRICS else parse(name).canonical, name)
+        other = known.setdefault(name if action_metric(name) else parse(name).canonical, name)
         if other != name:
             raise ValueError(f"{other} and {name} are one metric. Expected each once. Remove one.")
     return names
@@ -128,8 +126,10 @@ class Protocol(Config):
 
     @model_validator(mode="after")
     def _metrics_of_tasks(self) -> "Protocol":
+        from ..metrics import action_metric
+
         for name in self.metrics:
-            task = "action" if name in ACTION_METRICS else "next_item"
+            task = "action" if action_metric(name) else "next_item"
             if task not in self.tasks:
                 raise ValueError(
                     f"metrics: {name} belongs to the task {task}, which is not among tasks. "
@@ -184,6 +184,7 @@ class Configuration(Labelled):
     backbone: Part | None = Field(None, description="tokens in, states out")
     layout: LayoutConfig = Field(LayoutConfig(), description="how events become tokens")
     scorer: ScorerConfig = Field(ScorerConfig(), description="how states become scores")
+    head: HeadConfig | None = Field(None, description="how states become probabilities of actions; the action task's")
     encoders: tuple[Part, ...] = Field((), max_length=0, description="item features to item vectors; none exist yet")
     compressor: Part | None = Field(None, description="long history in, few tokens out")
     modifiers: tuple[Part, ...] = Field((), description="changes of attention, in order")
@@ -192,10 +193,11 @@ class Configuration(Labelled):
     recommender: Part | None = Field(None, description="a whole recommender, in place of all other parts")
 
     def canonical(self) -> dict[str, Any]:
-        """Every choice with its defaults, without label and ablate."""
+        """Every choice with its defaults, without label and ablate, and without a head where there is none."""
         if self.recommender:
             return {"recommender": self.recommender.canonical()}
-        return {key: canonical_choice(getattr(self, key)) for key in MODEL_KEYS}
+        keys = [key for key in MODEL_KEYS if key != "head" or self.head is not None]
+        return {key: canonical_choice(getattr(self, key)) for key in keys}
 
     def parts(self) -> list[Part]:
         """Every part chosen, backbone first."""

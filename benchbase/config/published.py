@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ..errors import nearest
 from ..specs import Config
 from .expand import Steps
-from .models import ACTION_METRICS, Label
+from .models import Label
 
 
 def _line(text: str) -> str:
@@ -53,15 +53,14 @@ def published_faults(
     figures: Sequence[Published], labels: Collection[str], metrics: Collection[str], datasets: Sequence[str]
 ) -> Iterator[tuple[Steps, str]]:
     """What figures name that the suite does not have, each at the steps that lead to its place."""
-    shown = [name for name in metrics if name not in ACTION_METRICS]
     for place, figure in enumerate(figures):
         steps: Steps = ("published", place)
         if figure.entry not in labels:
             yield ((*steps, "entry"),
                    f"no configuration is called '{figure.entry}'. {nearest(figure.entry, labels, 'Labels')}")
-        if figure.metric not in shown:
+        if figure.metric not in metrics:
             yield ((*steps, "metric"), f"the leaderboard does not show '{figure.metric}'. "
-                                       f"{nearest(figure.metric, shown, 'Metrics')}")
+                                       f"{nearest(figure.metric, metrics, 'Metrics')}")
         if figure.dataset is None and len(datasets) > 1:
             yield ((*steps, "dataset"), f"missing. Expected one of the suite's data sets: {', '.join(datasets)}.")
         if figure.dataset is not None and figure.dataset not in datasets:

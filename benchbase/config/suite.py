@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from ..errors import ConfigError, nearest
 from ..registry import Registry
-from ..specs import Config, RecommenderSpec, defaults
+from ..specs import Config, HeadConfig, RecommenderSpec, defaults
 from .canonical import SCHEMA, canonical_json
 from .expand import Choices, Faults, expand
 from .labels import part_labels
@@ -83,7 +83,15 @@ class Suite(Head):
 
 def expand_all(suite: Suite, registry: Registry, faults: Faults) -> list[Configuration]:
     """The suite's configurations and its guards; what is wrong is noted in `faults`."""
-    found = expand(suite.base, suite.grid, suite.entries, faults)
+    base, asks_actions = suite.base, "action" in suite.protocol.tasks
+    if asks_actions and not base.get("recommender"):
+        base = {"head": HeadConfig(), **base}
+    found = expand(base, suite.grid, suite.entries, faults)
+    if not asks_actions:
+        for steps, choices in ((("base",), suite.base), (("grid",), suite.grid),
+                               *((("entries", i), entry) for i, entry in enumerate(suite.entries))):
+            if choices.get("head"):
+                faults.add((*steps, "head"), "a head predicts actions. Expected it with tasks: [action]. Remove it.")
     if suite.guards and "next_item" in suite.protocol.tasks:
         found += _guards(found, registry)
     labels = [each.label for each in found]

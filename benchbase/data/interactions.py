@@ -1,6 +1,7 @@
 """Interactions: who did what, when; the one form in which events reach splits and sequences."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,3 +38,20 @@ class Interactions:
     def user(self) -> np.ndarray:
         """The user of every event, (n,) int32; made on each call."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.offsets))
+
+    @cached_property
+    def labels(self) -> tuple[int, ...]:
+        """The columns of `actions` that can be predicted: they say of every event whether something happened, 0 or 1.
+
+        Others, such as a play time, are only read.
+        """
+        return tuple(place for place in range(self.actions.shape[1]) if _all_0_or_1(self.actions[:, place]))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the actions that can be predicted."""
+        return tuple(self.action_names[place] for place in self.labels)
+
+
+def _all_0_or_1(values: np.ndarray) -> bool:
+    return bool(((values == 0) | (values == 1)).all())

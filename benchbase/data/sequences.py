@@ -59,16 +59,17 @@ def train_lengths(interactions: Interactions, split: Split) -> np.ndarray:
     return np.asarray(total[interactions.offsets[1:]] - total[interactions.offsets[:-1]])
 
 
-def train_rows(interactions: Interactions, split: Split, window: int, masked: bool, stride: int | None = None) -> Rows:
+def train_rows(interactions: Interactions, split: Split, window: int, in_place: bool,
+               stride: int | None = None) -> Rows:
     """One row per user, the most recent train-part events, or one every `stride` events back to the first.
 
-    A row to be masked holds up to `window` of them; otherwise one more, whose item is predicted and never
-    read. A row's first event is read, so that it is a target of the row before it alone. Users with fewer events than
-    a prediction needs (1 masked, 2 otherwise) are left out.
+    A row whose targets stand `in_place`, masked items or actions, holds up to `window` of them; otherwise one more,
+    whose item is predicted and never read. A row's first event is read, so that it is a target of the row before it
+    alone. Users with fewer events than a prediction needs (1 in place, 2 otherwise) are left out.
     """
     lengths = train_lengths(interactions, split)
-    user = np.flatnonzero(lengths >= (1 if masked else 2))
-    span = window + (0 if masked else 1)
+    user = np.flatnonzero(lengths >= (1 if in_place else 2))
+    span = window + (0 if in_place else 1)
     first, lengths = interactions.offsets[user], lengths[user]
     stop = first + lengths
     if stride is not None:
@@ -86,6 +87,22 @@ def score_rows(interactions: Interactions, events: np.ndarray, window: int) -> R
     user = np.searchsorted(interactions.offsets, events, side="right") - 1
     first = interactions.offsets[user]
     return Rows(user, first, np.maximum(first, events - window), events)
+
+
+def action_rows(interactions: Interactions, events: np.ndarray, window: int, most: int) -> tuple[Rows, np.ndarray]:
+    """Rows that end with evaluated events, up to `most` that follow each other, and how many each ends with, (B,).
+
+    `events` (n,) int64, ascending, are positions in the interactions; a row is the up to `window` events up to its last
+    one. Rows in their order have the events in theirs.
+    """
+    user = np.searchsorted(interactions.offsets, events, side="right") - 1
+    fresh = (np.diff(user, prepend=-1) != 0) | (np.diff(events, prepend=-2) != 1)
+    place = np.arange(len(events)) - np.maximum.accumulate(np.where(fresh, np.arange(len(events)), 0))
+    begins = np.flatnonzero(place % most == 0)
+    count = np.diff(np.append(begins, len(events)))
+    stop, owner = events[begins] + count, user[begins]
+    first = interactions.offsets[owner]
+    return Rows(owner, first, np.maximum(first, stop - window), stop), count
 
 
 def gather(interactions: Interactions, start: np.ndarray, stop: np.ndarray) -> Events:

@@ -1,7 +1,26 @@
 """Evaluate: what a trained model is asked under the protocol, and what its answers are worth; no plugin has a say."""
 
+from .assess import Assessment, assess, check_askable, metric_values, per_action
 from .forward import autocast
-from .ranking import Ranking, Seen, count, metric_values, rank, ranked_events
+from .predictions import Asked, Predictions, ask, predict
+from .ranking import Ranking, Seen, count, rank, ranked_events
 from .truth import against_truth
 
-__all__ = ["Ranking", "Seen", "against_truth", "autocast", "count", "metric_values", "rank", "ranked_events"]
+__all__ = [
+    "Asked",
+    "Assessment",
+    "Predictions",
+    "Ranking",
+    "Seen",
+    "against_truth",
+    "ask",
+    "assess",
+    "autocast",
+    "check_askable",
+    "count",
+    "metric_values",
+    "per_action",
+    "predict",
+    "rank",
+    "ranked_events",
+]

@@ -51,6 +51,13 @@ class Ranking:
     facts: dict[str, Any]
     seconds: float
 
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def user_values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """The users, ascending, and each one's mean of a metric over their events."""
+        return metrics.user_values(metrics.parse(metric), self.user, self.above, self.tied, self.candidates)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -303,9 +310,3 @@ def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple
             raise RunError(f"ranking: scores are {scores.dtype}. Expected real numbers, one for every item.")
         kind = scores.dtype if scores.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         yield index, torch.from_numpy(np.array(scores, dtype=kind))  # a copy: theirs may be read-only, or their own
-
-
-def metric_values(ranking: Ranking, names: tuple[str, ...]) -> dict[str, float]:
-    """The mean over users of each metric; a user's value is the mean over their events."""
-    columns = (ranking.user, ranking.above, ranking.tied, ranking.candidates)
-    return {name: metrics.mean_over_users(metrics.parse(name), *columns) for name in names}

@@ -9,7 +9,7 @@ from ..errors import BenchbaseError, nearest
 from ..stats import Comparison, Crossed, crossed_test, holm, seed_differences
 from ..stats import compare as compare_users
 from ..stats.nested import same_users, stack
-from .load import Entry, load_folder, ranking_metrics
+from .load import Entry, load_folder
 from .table import LEVEL
 
 Factor = tuple[str, Any, Any]
@@ -55,7 +55,7 @@ def compare_entries(folder: str | Path, first: str, second: str, matters: float 
     if first == second:
         raise BenchbaseError(f"compare: '{first}' twice. Expected two entries. Entries: {', '.join(board.labels)}.")
     found = {(entry.dataset, entry.label): entry for entry in board.entries}
-    metrics, pairs, gaps = ranking_metrics(board), [], []
+    metrics, pairs, gaps = list(board.metrics), [], []
     for dataset in board.datasets:
         sides = [found.get((dataset, label)) for label in (first, second)]
         absent = [label for label, side in zip((first, second), sides, strict=True) if side is None or not side.good]

@@ -6,6 +6,7 @@ from statistics import fmean
 
 import numpy as np
 
+from ..metrics import higher_is_better
 from .load import Entry
 
 EPOCHS = (1, 5, 10, 20, 30, 40, 50, 100, 200, 500)
@@ -30,7 +31,8 @@ def curves_of(entries: Sequence[Entry], metric: str) -> list[Curve]:
         if seeds and all(seeds):
             common = [epoch for epoch in EPOCHS if all(epoch in seed for seed in seeds)]
             values = {epoch: fmean(seed[epoch] for seed in seeds) for epoch in common}
-            last, best = (fmean(each) for each in zip(*((seed[max(seed)], max(seed.values())) for seed in seeds),
+            top = max if higher_is_better(metric) else min
+            last, best = (fmean(each) for each in zip(*((seed[max(seed)], top(seed.values())) for seed in seeds),
                                                       strict=True))
             found.append(Curve(entry.label, values, last, best))
     return found

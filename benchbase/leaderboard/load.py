@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..config import ACTION_METRICS, Published, canonical_json
+from ..config import Published, canonical_json
 from ..errors import RecordError
+from ..metrics import action_metric
 from ..runner.check import check_tables
 from ..runner.measures import user_values
 from ..runner.plan import read_plan
-from ..runner.publish import shown_events
+from ..runner.publish import shown_events, shown_users
 from ..runner.records import Record, read_all, records_folder
 
 if TYPE_CHECKING:
@@ -61,7 +62,18 @@ class Entry:
 
     def values(self, metric: str) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
         """Seed -> users and their values."""
-        return {record.facts["seed"]: user_values(self._events[record.run_id], metric) for record in self.good}
+        if action_metric(metric) is None:
+            return {record.facts["seed"]: user_values(self._events[record.run_id], metric) for record in self.good}
+        found = {}
+        for record in self.good:
+            table = self._users[record.run_id]
+            own = table["metric"] == metric
+            found[record.facts["seed"]] = table["user"][own], table["value"][own]
+        return found
+
+    @cached_property
+    def _users(self) -> Mapping[str, dict[str, NDArray[Any]]]:
+        return {record.run_id: shown_users(record) for record in self.good}
 
     @cached_property
     def _events(self) -> Mapping[str, dict[str, NDArray[Any]]]:
@@ -211,8 +223,3 @@ def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
                 plain = value is None or isinstance(value, (str, int, float, bool))
                 flat[f"{group}.{name}"] = value if plain else canonical_json(value)
     return flat
-
-
-def ranking_metrics(folder: Folder) -> list[str]:
-    """The suite's metrics that follow from the counts of a record."""
-    return [name for name in folder.metrics if name not in ACTION_METRICS]

@@ -28,13 +28,19 @@ def protocol(records: Sequence[Record]) -> str:
     if not records:
         return ""
     rules, train = records[0].facts["protocol"], records[0].facts["train"]
-    seen = {"history": "seen items filtered", "window": "items of the window filtered", "none": "no item filtered"}
+    if list(rules.get("tasks", ())) == ["action"]:
+        together = rules.get("action_candidates", 0)
+        question = [f"actions predicted from what came before, of up to {together} events at a time" if together else
+                    "actions predicted from what came before each event"]
+    else:
+        seen = {"history": "seen items filtered", "window": "items of the window filtered", "none": "no item filtered"}
+        question = [f"full ranking over the {rules['candidates'].replace('_', ' ')}", seen[rules["filter_seen"]]]
     stop = f"patience {train['patience']}" if train["patience"] else "no early stop"
     seldom = [f"valid part ranked every {each} epochs" for each in [train.get("eval_every", 1)] if each > 1]
     return "; ".join((
         f"split {rules['split']['name']}", f"targets {rules['targets']}", f"window {rules['window']}",
         *(f"training windows {windows}" for windows in [train.get("windows", "last")] if windows != "last"),
-        f"full ranking over the {rules['candidates'].replace('_', ' ')}", seen[rules["filter_seen"]],
+        *question,
         ", ".join([f"at most {train['epochs']} epochs", *seldom, stop,
                    f"{train['threads']} thread{'s' * (train['threads'] > 1)}"]),
     ))
@@ -140,6 +146,8 @@ def _evaluation(facts: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[
     found = facts["evaluation"]
     if cold := found.get("cold_share"):
         yield f"cold share {cold:.1%}: so many targets never occur in the train part"
+    if rates := found.get("base_rates"):
+        yield f"base rates: {', '.join(f'{name} {rate:.2%}' for name, rate in rates.items())}"
     if left_out := found.get("left_out_target_seen"):
         yield f"{left_out:,} events left out: their target was seen before, so it would be filtered"
     if lonely := found.get("left_out_without_candidates"):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BenchbaseError, nearest
+from ..metrics import higher_is_better
 from ..stats import (
     Interval,
     crossed_test,
@@ -24,7 +25,7 @@ from . import notes
 from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
 from .figures import Figure, figures_of
-from .load import Entry, Folder, load_folder, ranking_metrics
+from .load import Entry, Folder, load_folder
 from .truths import Truths, truths_of
 
 ALPHA = 0.05
@@ -52,18 +53,19 @@ class Versus:
     wins: int
     ties: int
     losses: int
+    higher_is_better: bool = True
 
     @property
     def verdict(self) -> str:
         """Better or worse only where the corrected test says so."""
         if self.p_holm > ALPHA:
             return "no difference shown"
-        return "better" if self.difference > 0 else "worse"
+        return "better" if (self.difference > 0) == self.higher_is_better else "worse"
 
 
 @dataclass(frozen=True)
 class Row:
-    """An entry: in `best` no other is higher, and it is not under-trained; `flags` qualify, `reasons` explain gaps."""
+    """An entry: in `best` no other is better, and it is not under-trained; `flags` qualify, `reasons` explain gaps."""
 
     label: str
     status: str
@@ -120,21 +122,22 @@ def make_leaderboard(folder: str | Path | Folder, baseline: str | None = None) -
     tables = [_table(folder, dataset, chosen) for dataset in folder.datasets]
     tables = _corrected(tables)
     return Leaderboard(
-        folder.suite, tuple(ranking_metrics(folder)), chosen, len(_tests(tables)), notes.statuses(folder),
+        folder.suite, folder.metrics, chosen, len(_tests(tables)), notes.statuses(folder),
         notes.seconds(folder), tuple(tables), tuple(notes.of_folder(folder)),
     )
 
 
 def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
-    entries, metrics = folder.of(dataset), ranking_metrics(folder)
+    entries, metrics = folder.of(dataset), folder.metrics
     good = [entry for entry in entries if entry.good]
     values = {metric: _values(good, metric) for metric in metrics}
     users = next(iter(values[metrics[0]].values())).shape[1] if good and metrics else 0
     rows = _rows(good, values, baseline) if users else []
     missing = [_missing(entry) for entry in entries if not entry.good]
-    ordered = sorted(rows, key=lambda row: (-row.metrics[metrics[0]].point, row.label))
+    ordered = sorted(rows, key=lambda row: (_cost(metrics[0], row.metrics[metrics[0]].point), row.label))
     records = [record for entry in good for record in entry.good]
-    earned = attribute(good, values[metrics[0]], baseline, LEVEL, RESAMPLES) if users else None
+    gains = {label: -_cost(metrics[0], each) for label, each in values[metrics[0]].items()} if users else {}
+    earned = attribute(good, gains, baseline, LEVEL, RESAMPLES) if users else None
     late = {entry.label for entry in good if notes.under_trained(entry)}
     figures = figures_of(folder, dataset, {row.label: row.metrics for row in rows}, late)
     found = (*notes.of_table(folder, dataset, entries, baseline), *(earned.notes if earned else ()))
@@ -159,18 +162,19 @@ def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np
           baseline: str | None) -> list[Row]:
     metrics, labels = list(values), [entry.label for entry in entries]
     drawn = _drawn(values)
-    ranks = rank_intervals(values[metrics[0]], LEVEL, RESAMPLES)
+    ranks = rank_intervals(values[metrics[0]], LEVEL, RESAMPLES, higher_is_better=higher_is_better(metrics[0]))
     points = {metric: {label: float(values[metric][label].mean()) for label in labels} for metric in metrics}
+    least = {metric: min(_cost(metric, point) for point in points[metric].values()) for metric in metrics}
     rows = []
     for entry in entries:
         label = entry.label
         intervals = {metric: Interval(points[metric][label], *percentiles(drawn[metric, label], LEVEL))
                      for metric in metrics}
         best = {metric for metric in metrics if not notes.under_trained(entry)
-                and points[metric][label] >= max(points[metric].values()) - TIED}
+                and _cost(metric, points[metric][label]) <= least[metric] + TIED}
         versus = None
         if baseline in labels and label != baseline:
-            versus = _versus(values[metrics[0]], label, str(baseline))
+            versus = _versus(values[metrics[0]], label, str(baseline), higher_is_better(metrics[0]))
         seeds = tuple(record.facts["seed"] for record in entry.good)
         rows.append(Row(label, "ok", seeds, intervals, frozenset(best), ranks[label], versus, notes.cost(entry),
                         tuple(notes.flags(entry)), tuple(notes.reasons(entry))))
@@ -184,14 +188,19 @@ def _drawn(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[tupl
     return {key: means[:, place] for place, key in enumerate(keys)}
 
 
-def _versus(values: Mapping[str, NDArray[np.float64]], label: str, baseline: str) -> Versus | None:
+def _cost(metric: str, value: Any) -> Any:
+    """A value, or an array of them, so that less is better."""
+    return -value if higher_is_better(metric) else value
+
+
+def _versus(values: Mapping[str, NDArray[np.float64]], label: str, baseline: str, higher: bool) -> Versus | None:
     """The comparison of one entry with the baseline, not yet corrected; None where there are no two users."""
     differences = seed_differences(values[label], values[baseline])
     if differences.shape[1] < 2:
         return None
     test, users = crossed_test(differences, LEVEL), differences.mean(0)
     return Versus(test.mean, test.low, test.high, test.p, test.p, effect_size(users), test.detectable,
-                  *wins_ties_losses(users))
+                  *wins_ties_losses(users if higher else -users), higher)
 
 
 def _tests(tables: Sequence[Table]) -> list[Versus]:

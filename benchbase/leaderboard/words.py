@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ..metrics import action_metric, higher_is_better
 from ..stats import Interval
 from .table import ALPHA, LEVEL, Leaderboard, Row, Table
 
@@ -112,8 +113,14 @@ def result(row: Row, board: Leaderboard) -> str:
 
 def legend(board: Leaderboard) -> list[str]:
     """How the numbers are to be read."""
+    lower = [metric for metric in board.metrics if not higher_is_better(metric)]
+    best = f"best mean is set off, the lowest of {', '.join(lower)}" if lower else "highest mean is set off"
     lines = [f"Means over users and seeds, with {LEVEL:.0%} intervals over users and seeds drawn anew; ranks likewise. "
-             "The highest mean is set off, unless it is under-trained."]
+             f"The {best}, unless it is under-trained."]
+    if any(action_metric(metric) for metric in board.metrics):
+        lines.append("Log loss, normalised entropy (ne) and area under the curve (auc) are of all evaluated events "
+                     "together; a user counts by what their events move them by. The base rate has ne 1. A metric that "
+                     "names no action is the mean over all that are predicted and have both labels.")
     if board.family:
         tests = "1 test" if board.family == 1 else f"{board.family} tests"
         lines.append(

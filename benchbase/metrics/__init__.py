@@ -1,5 +1,6 @@
 """From counts of ranked candidates, probabilities of actions and graphs to metrics; pure numpy."""
 
+from .actions import FAMILIES as ACTION_FAMILIES
 from .actions import ActionMetric, action_metric, action_values, defined, higher_is_better
 from .beyond import coverage, intra_list_diversity, mean_count, novelty, popularity_lift
 from .graph import density, edge_average_precision, edge_precision_recall, skeleton, structural_hamming
@@ -8,6 +9,7 @@ from .ranking import Metric, chance, gains, mean_over_users, parse, user_mean, u
 from .slices import Slice, slice_means
 
 __all__ = [
+    "ACTION_FAMILIES",
     "ActionMetric",
     "Metric",
     "Slice",

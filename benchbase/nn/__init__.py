@@ -6,6 +6,7 @@ from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBl
 from .context import PartContext
 from .dropout import dropout
 from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding, init_linear, init_normal
+from .heads import ActionHead
 from .losses import softmax_loss, softmax_loss_from_scores
 from .model import Encoded, SequenceModel, Traits
 from .parts import (
@@ -25,6 +26,7 @@ from .tokens import Kind, PrefixTokens, States, Tokens
 
 __all__ = [
     "ActionEmbedding",
+    "ActionHead",
     "Attended",
     "Backbone",
     "Boost",

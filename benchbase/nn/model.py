@@ -11,6 +11,7 @@ from ..errors import PluginError
 from ..specs import LayoutConfig
 from .context import Context, PartContext, Phase, Sites
 from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
+from .heads import ActionHead
 from .layouts import base_mask, event_states, layout_tokens, user_prefix, with_prefixes
 from .parts import Backbone, Compressor, Modifier, Objective, Output, Parts
 from .scorer import BoundScorer, Scorer, ScoreTerm
@@ -62,13 +63,16 @@ class SequenceModel(nn.Module):
         actions: ActionEmbedding | None = None,
         users: UserEmbedding | None = None,
         readout: nn.Linear | None = None,
+        state_width: int | None = None,
+        head: ActionHead | None = None,
     ):
         super().__init__()
         self.layout, self.traits, self.generators = layout, traits, dict(generators)
+        self.state_width = backbone.width if state_width is None else state_width
         self.embedding, self.actions, self.users = embedding, actions, users
         self.compressor, self.backbone = compressor, backbone
         self.modifiers = Parts[Modifier](modifiers or {})
-        self.readout, self.scorer = readout, scorer
+        self.readout, self.scorer, self.head = readout, scorer, head
         self.objectives = Parts[Objective](objectives or {})
 
     def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None) -> Encoded:
@@ -86,7 +90,7 @@ class SequenceModel(nn.Module):
         h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
         _check_tokens("backbone", h, shared.tokens.x.shape)
         wide = shared.sites.readout(h)
-        _check_tokens("readout", wide, (*h.shape[:2], h.shape[2] if self.readout is None else self.readout.in_features))
+        _check_tokens("readout", wide, (*h.shape[:2], self.state_width))
         after = wide if self.readout is None else self.readout(wide)
         states = event_states(wide, after, shared.tokens, batch, self.layout.kind, traits.masked)
         return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
@@ -95,9 +99,12 @@ class SequenceModel(nn.Module):
                vectors: Tensor | None = None) -> Output:
         """The states of the targets, ready for objectives or ranking; `vectors` spares making them again."""
         at = encoded.states.predicting_item if targets.task == "next_item" else encoded.states.predicting_action
+        states, logits = at(targets.row, targets.event), None
+        if targets.task == "action" and self.head is not None:
+            logits = self.head(states, batch.features[targets.row, targets.event])
         scorer = BoundScorer(self.scorer, targets.row, self.score_terms(batch, phase), vectors)
         return Output(
-            at(targets.row, targets.event), scorer, encoded.tokens, encoded.traces, encoded.masses, self.embedding
+            states, scorer, encoded.tokens, encoded.traces, encoded.masses, self.embedding, logits
         )
 
     def score_terms(self, batch: Batch, phase: Phase) -> list[ScoreTerm]:

@@ -95,7 +95,8 @@ class Modifier(nn.Module):
 class Output:
     """What an objective sees of a forward pass: states (P, D) gathered for the targets, and the rest.
 
-    States that predict actions are as wide as the readout leaves them (`BuildContext.state_width`).
+    States that predict actions are as wide as the readout leaves them (`BuildContext.state_width`); `logits` (P, K) are
+    then the log-odds of `BuildContext.predicted`, and None for items.
     `traces` by name; `masses` one (B, H, S, G) per layer where groups were asked for; `embed(ids)` gives
     item vectors; `generator` is the objective's own, the only source of randomness it may draw from.
     """
@@ -106,6 +107,7 @@ class Output:
     traces: Mapping[str, Tensor] = field(default_factory=dict)
     masses: Sequence[Tensor] = ()
     embed: Any = None
+    logits: Tensor | None = None
     generator: torch.Generator | None = None
 
 

@@ -9,6 +9,9 @@ from ..errors import RecordError
 from .publish import SHOWN
 from .records import Record
 
+DIGITS = 1e-5
+"""How near the mean of single-precision values comes to the metric, at least."""
+
 
 def check_tables(record: Record) -> None:
     """Read the tables that are published and compared. RecordError naming the file and what is wrong with it."""
@@ -17,6 +20,31 @@ def check_tables(record: Record) -> None:
             table = record.table(name)
             if name == "events.parquet":
                 _check_events(record, table)
+            if name == "users.parquet":
+                _check_users(record, table)
+
+
+def _check_users(record: Record, table: dict[str, NDArray[Any]]) -> None:
+    user, metric, value = table["user"], table["metric"].astype(str), table["value"]
+    n_users, names = record.facts["data"].get("n_users") or 0, record.facts["protocol"]["metrics"]
+    found = {name: np.sort(user[metric == name]) for name in names}
+    first = next(iter(found.values()))
+    means = {name: float(value[metric == name].mean(dtype=np.float64)) for name in names if len(found[name])}
+    told = record.facts["metrics"]
+    for wrong, what, expected in (
+        (not len(user), "it has no user", "at least one"),
+        ((user < 0) | (user >= n_users), f"it has users outside of 0 to {n_users - 1}", "rows of the prepared data"),
+        (~np.isfinite(value), "it has a value that is not finite", "finite ones"),
+        (set(metric) != set(names), "its metrics are not those of the protocol", ", ".join(names)),
+        (np.diff(first) == 0, "it has a user twice", "one value for each user and metric"),
+        (any(not np.array_equal(first, each) for each in found.values()), "its metrics are of different users",
+         "the same ones"),
+        (any(abs(mean - (told.get(name) or 0.0)) > DIGITS * max(1.0, abs(mean)) for name, mean in means.items()),
+         "its values do not give the metrics of the record", "their means"),
+    ):
+        if np.any(wrong):
+            raise RecordError(f"{record.folder / 'users.parquet'}: {what}. Expected {expected}. Remove the record and "
+                              "run again.")
 
 
 def _check_events(record: Record, events: dict[str, NDArray[Any]]) -> None:

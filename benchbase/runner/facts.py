@@ -52,6 +52,8 @@ class Rules(Form):
     window: Count
     candidates: str
     filter_seen: Literal["history", "window", "none"]
+    tasks: list[str] = []
+    action_candidates: Count = 0
 
 
 class Training(Form):
@@ -136,6 +138,7 @@ class Evaluation(Form):
     left_out_target_seen: Count = 0
     left_out_without_candidates: Count = 0
     by_chance: dict[str, Number] = {}
+    base_rates: dict[str, Share] = {}
 
 
 class KnownData(DataFacts):

@@ -6,8 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..config import ACTION_METRICS
-from ..metrics import parse
+from ..metrics import action_metric, parse
 
 TRUTH = "truth."
 """Before the names of figures that the truth behind a data set gave."""
@@ -18,16 +17,10 @@ def user_values(events: Mapping[str, NDArray[Any]], metric: str) -> tuple[NDArra
     return metrics.user_values(parse(metric), *_columns(events))
 
 
-def means(events: Mapping[str, NDArray[Any]], names: Iterable[str], prefix: str = "") -> dict[str, float]:
-    """Every ranking metric: the mean over users, nan where there are none."""
-    ranking = [name for name in names if name not in ACTION_METRICS]
-    return {prefix + name: metrics.mean_over_users(parse(name), *_columns(events)) for name in ranking}
-
-
 def _columns(events: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
     return tuple(events[name] for name in ("user", "above", "tied", "candidates"))
 
 
 def largest_cutoff(names: Iterable[str]) -> int:
     """The longest list that the metrics look at; 0 without ranking metrics."""
-    return max((parse(name).cutoff for name in names if name not in ACTION_METRICS), default=0)
+    return max((parse(name).cutoff for name in names if action_metric(name) is None), default=0)

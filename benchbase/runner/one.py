@@ -15,11 +15,11 @@ from ..data import with_split
 from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, message_of
 from ..registry import Registry
 from ..specs import defaults
-from .measures import TRUTH, largest_cutoff, means
+from .measures import TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
-from .tables import curve_table, events_table, topk_table
+from .tables import curve_table, tables_of
 
 MAX_LIST = 100
 """The longest list of items a record keeps per event."""
@@ -120,29 +120,25 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import rank, ranked_events
+    from ..evaluate import assess, check_askable, metric_values, per_action
     from ..train import fit
 
     began = perf_counter()
     experiment = assemble(cell.configuration, suite, registry, data.loaded, cell.seed)
-    if not len(ranked_events(experiment, "test")):  # nobody should train for nothing
-        raise RunError("evaluation: no test event is left, since every target was seen before. Expected at least one. "
-                       "Use protocol.filter_seen: none.")
+    check_askable(experiment)  # nobody should train for nothing
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
     metrics = suite.protocol.metrics
-    ranking = rank(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)))
-    events = events_table(ranking)
-    found = means(events, metrics)
+    tested = assess(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)))
+    found = per_action(tested, metrics) | metric_values(tested, metrics)
     if len(data.loaded.split.valid_events):
-        found |= means(events_table(rank(experiment, "valid")), metrics, "valid.")
+        valid = metric_values(assess(experiment, "valid"), metrics)
+        found |= {f"valid.{name}": value for name, value in valid.items()}
     judged, by_chance = _judged(experiment, suite, data)
-    tables = {"events.parquet": events, "topk.parquet": topk_table(ranking),
-              "curve.parquet": curve_table(fitted.curve)}
-    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": _cost(data, assembled, fitted, ranking),
-               "training": _training(fitted), "evaluation": _plain(ranking.facts | by_chance),
+    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": _cost(data, assembled, fitted, tested),
+               "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
-    return outcome, {name: table for name, table in tables.items() if table is not None}
+    return outcome, {**tables_of(tested, metrics), "curve.parquet": curve_table(fitted.curve)}
 
 
 def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, Any]]:
@@ -178,10 +174,10 @@ def _data(suite: Suite, data: Data) -> dict[str, Any]:
             "n_users": data.loaded.prepared.interactions.n_users}
 
 
-def _cost(data: Data, assembled: float, fitted: Any, ranking: Any) -> dict[str, Any]:
+def _cost(data: Data, assembled: float, fitted: Any, tested: Any) -> dict[str, Any]:
     """What the run took; `data_seconds` opened the data set, once for all runs of a process."""
     return {"data_seconds": round(data.seconds, 3), "prepare_seconds": round(assembled, 3),
-            "train_seconds": round(fitted.seconds, 3), "rank_seconds": round(ranking.seconds, 3),
+            "train_seconds": round(fitted.seconds, 3), "rank_seconds": round(tested.seconds, 3),
             "peak_memory_bytes": int(fitted.peak_memory), "parameters": int(fitted.parameters),
             "tokens_per_sequence": fitted.tokens_per_sequence}
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .plan import context_of
 from .records import FACTS, RUN_ID, Record, write_record
 
-SHOWN = ("events.parquet", "curve.parquet")
+SHOWN = ("events.parquet", "users.parquet", "curve.parquet")
 """Files of a record that are published; what needs the others stands among its metrics as numbers."""
 
 PRIVATE = ("traceback",)
@@ -111,11 +111,22 @@ def shown_events(record: Record) -> dict[str, NDArray[Any]]:
     return {name: (user if name == "user" else column)[order] for name, column in events.items()}
 
 
+def shown_users(record: Record) -> dict[str, NDArray[Any]]:
+    """What each user makes of each metric, in the order in which it is published; as `shown_events`."""
+    table = record.table("users.parquet")
+    if record.facts.get("published"):
+        return table
+    user = _permutation(record.facts["data"]["hash"], record.facts["data"]["n_users"])[table["user"]]
+    order = np.lexsort((user, table["metric"].astype(str)))
+    return {name: (user if name == "user" else column)[order] for name, column in table.items()}
+
+
 def _publish(record: Record, folder: Path) -> Record:
     facts = {name: value for name, value in record.facts.items() if name not in (*PRIVATE, "files")}
     unexpected = "traceback" in record.facts  # its message may say anything: only its type is shown
     facts["reason"] = facts["reason"].partition(":")[0] if unexpected else shown_reason(facts["reason"])
-    tables = {name: shown_events(record) if name == "events.parquet" else record.table(name)
+    forms = {"events.parquet": shown_events, "users.parquet": shown_users}
+    tables = {name: forms[name](record) if name in forms else record.table(name)
               for name in SHOWN if name in record.facts["files"]}
     return write_record(folder, {**facts, "published": True}, tables)
 

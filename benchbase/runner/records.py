@@ -129,7 +129,7 @@ def _check(folder: Path, facts: Mapping[str, Any], name: str) -> None:
     if facts["run_id"] != name:
         raise RecordError(f"{folder / FACTS}: holds the run {facts['run_id']}. Expected {name}, its folder's "
                           "name. Move it to a folder of its own name.")
-    wanted = {"events.parquet"} if facts["status"] == "ok" else set()
+    wanted = {_results(facts)} if facts["status"] == "ok" else set()
     if missing := sorted(wanted - facts["files"].keys()) + sorted(facts["files"].keys() - COLUMNS.keys()):
         raise RecordError(f"{folder / FACTS}: its files are {sorted(facts['files'])}. Expected {missing[0]} "
                           f"{'among' if missing[0] in wanted else 'not among'} them. Run again.")
@@ -142,6 +142,11 @@ def _check(folder: Path, facts: Mapping[str, Any], name: str) -> None:
         if _hash(content) != digest:
             raise RecordError(f"{folder / file}: is not what the run wrote: its checksum differs. Expected "
                               f"{digest[:12]}. Run again.")
+
+
+def _results(facts: Mapping[str, Any]) -> str:
+    """The file that the metrics of a run that is ok follow from."""
+    return "users.parquet" if list(facts["protocol"].get("tasks", ())) == ["action"] else "events.parquet"
 
 
 def records_folder(folder: Path) -> Path:

@@ -17,9 +17,36 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "events.parquet": {"user": "int32", "event": "int32", "above": "int32", "tied": "int32", "candidates": "int32",
                        "domain": "int16"},
     "topk.parquet": {"user": "int32", "event": "int32", "items": "list<int32>", "scores": "list<float32>"},
+    "actions.parquet": {"user": "int32", "event": "int32", "action": "int8", "label": "int8", "probability": "float32"},
+    "users.parquet": {"user": "int32", "metric": "string", "value": "float32"},
     "curve.parquet": {"epoch": "int32", "name": "string", "value": "float64"},
 }
 """The columns of each file and their types."""
+
+
+def tables_of(found: Any, metrics: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What an assessment of the test part leaves in a record, by file."""
+    if hasattr(found, "above"):
+        lists = topk_table(found)
+        return {"events.parquet": events_table(found), **({} if lists is None else {"topk.parquet": lists})}
+    return {"actions.parquet": actions_table(found), "users.parquet": users_table(found, metrics)}
+
+
+def actions_table(predictions: Any) -> dict[str, NDArray[Any]]:
+    """Every prediction, one row per event and action; `action` is the place among those that are predicted."""
+    asked, probabilities = predictions.asked, predictions.probabilities
+    n, kinds = probabilities.shape
+    return {"user": np.repeat(asked.user, kinds), "event": np.repeat(asked.event, kinds),
+            "action": np.tile(np.arange(kinds, dtype=np.int8), n), "label": asked.labels.ravel().astype(np.int8),
+            "probability": probabilities.ravel()}
+
+
+def users_table(predictions: Any, metrics: Sequence[str]) -> dict[str, Any]:
+    """What each user's rows make of each metric, so that entries can be paired without the rows themselves."""
+    found = {name: predictions.user_values(name) for name in metrics}
+    users, values = zip(*found.values(), strict=True)
+    return {"user": np.concatenate(users), "metric": [name for name, (each, _) in found.items() for _ in each],
+            "value": np.concatenate(values)}
 
 
 def events_table(ranking: Any) -> dict[str, NDArray[Any]]:

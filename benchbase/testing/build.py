@@ -14,7 +14,7 @@ from ..data import Prepared, split
 from ..data.batches import Batch, Targets
 from ..nn import Combiner, CombinerParameters, Encoded, Output, SequenceModel
 from ..registry import Registry
-from ..specs import BackboneSpec, BuildContext, Config, LayoutConfig, ScorerConfig, Spec, defaults
+from ..specs import BackboneSpec, BuildContext, Config, HeadConfig, LayoutConfig, ScorerConfig, Spec, defaults
 from ..train import tag_parameters
 from ..train.losses import Groups, ask_objectives, weigh_examples
 from .checking import check
@@ -45,7 +45,7 @@ def same_written_down(spec: Spec, config: Config | Mapping[str, Any] | None = No
 def configure(
     backbone: Chosen, *, modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (),
     compressor: Chosen | None = None, combiner: Chosen | None = None, layout: LayoutConfig | str = "items",
-    scorer: ScorerConfig | None = None,
+    scorer: ScorerConfig | None = None, head: HeadConfig | None = None,
 ) -> tuple[Configuration, Registry]:
     """A configuration of these specs and a registry that holds them alone."""
     specs: dict[tuple[str, str], Spec] = {}
@@ -58,7 +58,7 @@ def configure(
     configuration = Configuration(
         backbone=part(backbone), modifiers=tuple(map(part, modifiers)), objectives=tuple(map(part, objectives)),
         compressor=None if compressor is None else part(compressor),
-        combiner=None if combiner is None else part(combiner), scorer=scorer or ScorerConfig(),
+        combiner=None if combiner is None else part(combiner), scorer=scorer or ScorerConfig(), head=head,
         layout=LayoutConfig.model_validate({"kind": layout}) if isinstance(layout, str) else layout,
     )
     return configuration, Registry.of(specs.values())
@@ -67,13 +67,13 @@ def configure(
 def make_model(
     backbone: BackboneSpec, config: Config | Mapping[str, Any] | None = None, *,
     modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (), compressor: Chosen | None = None,
-    layout: LayoutConfig | str = "items", scorer: ScorerConfig | None = None,
+    layout: LayoutConfig | str = "items", scorer: ScorerConfig | None = None, head: HeadConfig | None = None,
     context: BuildContext | None = None, n_items: int = 30, seed: int = 0,
 ) -> SequenceModel:
     """A model of these parts for the tiny world, built as for a run; each objective is bound."""
     configuration, registry = configure(
         (backbone, config), modifiers=modifiers, objectives=objectives, compressor=compressor, layout=layout,
-        scorer=scorer,
+        scorer=scorer, head=head,
     )
     context = replace(context or tiny_context(n_items), layout=configuration.layout.kind)
     model = build_model(configuration, registry, context, seed)
@@ -86,7 +86,12 @@ def make_experiment(
     backbone: Chosen, *, objectives: Sequence[Chosen], world: World | None = None, seed: int = 1,
     protocol: Mapping[str, Any] | None = None, train: Mapping[str, Any] | None = None, **parts: Any,
 ) -> Experiment:
-    """An experiment on the tiny world, one epoch by default; `parts` as for `configure`. Errors: `Refusal`."""
+    """An experiment on the tiny world, one epoch by default; `parts` as for `configure`. Errors: `Refusal`.
+
+    The action task has the default head where none is given.
+    """
+    if "action" in dict(protocol or {}).get("tasks", ()):
+        parts = {"head": HeadConfig(), **parts}
     configuration, registry = configure(backbone, objectives=objectives, **parts)
     suite = Suite(
         suite="tiny", datasets=(Part(kind="dataset", name=tiny_data.name, config=tiny_data.config()),),

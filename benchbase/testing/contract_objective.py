@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.batches import Batch, Targets
 from ..nn import ItemBias, Objective, SequenceModel
-from ..specs import BackboneSpec, BuildContext, Config, Needs, ObjectiveSpec
+from ..specs import BackboneSpec, BuildContext, Config, HeadConfig, Needs, ObjectiveSpec
 from .build import Chosen, Step, forward, make_model, part_config, same_written_down, train_step
 from .checking import check, keeps_global_state, padded, same
 from .contract_backbone import relabelled
@@ -54,7 +54,8 @@ class ObjectiveContract:
         other: list[Chosen] = [tiny_softmax] if self.task == "next_item" else []
         objectives: list[Chosen] = [(self.spec, self.config), *other]
         return make_model(backbone, modifiers=self.modifiers, objectives=objectives, layout=layout,
-                          context=self.context(), seed=seed).double()
+                          context=self.context(), seed=seed,
+                          head=HeadConfig(hidden=8) if self.task == "action" else None).double()
 
     @property
     def task(self) -> str:

@@ -114,6 +114,15 @@ class TinySoftmax(Objective):
         return {"softmax": targets.mean(F.cross_entropy(scores, targets.item - 1, reduction="none"))}
 
 
+class TinyBCE(Objective):
+    """Binary cross-entropy of every predicted action, summed over actions."""
+
+    def losses(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
+        assert output.logits is not None
+        each = F.binary_cross_entropy_with_logits(output.logits, targets.actions, reduction="none")
+        return {"nll": targets.mean(each.sum(dim=-1))}
+
+
 def _transformer(config: TinyConfig, context: BuildContext) -> Any:
     return TinyTransformer(config, context)
 
@@ -124,6 +133,10 @@ def _pointwise(config: TinyConfig, context: BuildContext) -> Any:
 
 def _recurrent(config: TinyConfig, context: BuildContext) -> Any:
     return TinyRecurrent(config, context)
+
+
+def _bce(config: Config, context: BuildContext) -> Any:
+    return TinyBCE()
 
 
 def _softmax(config: Config, context: BuildContext) -> Any:
@@ -148,4 +161,7 @@ tiny_recurrent = BackboneSpec(
 tiny_softmax = ObjectiveSpec(
     name="tiny_softmax", config=Config, build=_softmax, source=SOURCE,
     needs=Needs(tasks=frozenset({"next_item"})),
+)
+tiny_bce = ObjectiveSpec(
+    name="tiny_bce", config=Config, build=_bce, source=SOURCE, needs=Needs(tasks=frozenset({"action"})),
 )

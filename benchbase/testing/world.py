@@ -67,8 +67,8 @@ def tiny_context(n_items: int = 30, window: int = 12, **changes: Any) -> BuildCo
     counts = np.bincount(world.interactions.item, minlength=n_items + 1)
     facts: dict[str, Any] = {
         "n_items": n_items, "n_users": world.interactions.n_users, "window": window, "max_tokens": 2 * window,
-        "catalogue": world.catalogue, "item_counts": counts, "action_names": ACTIONS, "n_features": 1,
-        "n_domains": 2, "has_time": True,
+        "catalogue": world.catalogue, "item_counts": counts, "action_names": ACTIONS, "predicted": ACTIONS,
+        "n_features": 1, "n_domains": 2, "has_time": True,
     }
     return BuildContext(**(facts | changes))
 

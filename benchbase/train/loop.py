@@ -18,6 +18,7 @@ from ..data.draws import derive_seed
 from ..data.sequences import train_events
 from ..errors import RunError
 from ..memory import peak_memory, reset_peak
+from ..metrics import higher_is_better
 from ..nn import CombinerParameters, SequenceModel
 from .losses import Losses, LossMaker, Means
 from .optimizer import make_optimizer, tag_parameters
@@ -27,7 +28,7 @@ from .optimizer import make_optimizer, tag_parameters
 class Progress:
     """What is known after an evaluation: the selection metric now and at its best, and seconds spent so far.
 
-    `metric` and `best` are None where no valid event can be ranked.
+    `metric` and `best` are None where no valid event can be evaluated.
     """
 
     epoch: int
@@ -252,17 +253,17 @@ class _Trainer:
                 nn.utils.clip_grad_norm_(group, self.train.clip)
 
     def _evaluate(self) -> None:
-        """Rank the valid part; keep the parameters where they are the best so far.
+        """Assess the valid part; keep the parameters where they are the best so far.
 
-        Where no valid event can be ranked nothing can be selected: the last parameters are the best known.
+        Where no valid event can be evaluated nothing can be selected: the last parameters are the best known.
         """
         state, value = self.state, None
         state.evaluated = state.epoch
-        ranking = evaluate.rank(self.experiment, "valid") if len(self.experiment.data.split.valid_events) else None
-        if ranking is None or not len(ranking.user):
+        found = evaluate.assess(self.experiment, "valid") if len(self.experiment.data.split.valid_events) else None
+        if found is None or not len(found):
             state.best_epoch = state.epoch
         else:
-            values = evaluate.metric_values(ranking, self.experiment.suite.protocol.metrics)
+            values = evaluate.metric_values(found, self.experiment.suite.protocol.metrics)
             state.curve += [(state.epoch, f"valid.{name}", each) for name, each in values.items()]
             value = values[self.metric]
             self._select(value)
@@ -271,7 +272,7 @@ class _Trainer:
     def _select(self, value: float) -> None:
         state = self.state
         state.waited += 1
-        if state.best is None or value > state.best:
+        if state.best is None or (value > state.best if higher_is_better(self.metric) else value < state.best):
             state.best, state.best_epoch, state.waited = value, state.epoch, 0
             self.best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 

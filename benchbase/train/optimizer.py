@@ -15,7 +15,7 @@ def tag_parameters(model: SequenceModel) -> list[TaggedParameter]:
 def _tag(name: str) -> str:
     top = name.partition(".")[0]
     tags = {"embedding": "embedding", "actions": "embedding", "users": "embedding", "objectives": "objective",
-            "scorer": "head", "readout": "head"}
+            "scorer": "head", "readout": "head", "head": "head"}
     if name == "scorer.table":
         return "embedding"
     return tags.get(top, "encoder")

@@ -155,7 +155,7 @@ def test_what_fits_is_let_through():
      [spec("objective", "late", needs=Needs(categories={"genre"}))], {"data": data_of(categories={})}),
     ("protocol.candidates: the data set has no domains. Expected candidates: catalogue.", [],
      {"data": data_of(domain=None), "protocol": {"candidates": "domain"}}),
-    ("protocol.tasks: the action task cannot be trained yet. Expected tasks: [next_item].", [],
+    ("protocol.tasks: a run has one task. Expected tasks: [next_item] or tasks: [action]; make two suites.", [],
      {"protocol": {"tasks": ["next_item", "action"]}}),
     ("layout.user_token + split user_holdout: nothing is learned of the tokens of users that have no train events, and "
      "those are evaluated. Expected user_token: false, or a split that trains on every user.", [],

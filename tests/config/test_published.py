@@ -91,11 +91,12 @@ def test_what_is_no_list_of_figures(problems: Any, value: Any, problem: str) -> 
     assert problems(published=value) == [problem]
 
 
-def test_metrics_of_the_action_task_are_in_no_table(problems: Any) -> None:
-    protocol = {"split": "leave_one_out", "tasks": ["next_item", "action"], "metrics": ["ndcg@10", "auc"]}
+def test_metrics_of_the_action_task_are_in_the_table_too(problems: Any, suite: Any) -> None:
+    protocol = {"split": "leave_one_out", "tasks": ["action"], "metrics": ["ne", "auc.like"]}
     assert problems(protocol=protocol, published=[{**FIGURE, "metric": "auc"}]) == [
-        "published[0].metric: the leaderboard does not show 'auc'. Metrics: ndcg@10."
+        "published[0].metric: the leaderboard does not show 'auc'. Metrics: auc.like, ne."
     ]
+    assert suite(protocol=protocol, published=[{**FIGURE, "metric": "auc.like"}]).published[0].metric == "auc.like"
 
 
 def test_of_several_data_sets_one_is_named(problems: Any, suite: Any) -> None:

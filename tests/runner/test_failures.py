@@ -154,13 +154,13 @@ def held_back(out: Path) -> list[str]:
 
 
 def failing(error: Exception) -> Callable[..., Any]:
-    """Ranking that fails once all is learned."""
-    rank = evaluate.rank
+    """An assessment that fails once all is learned."""
+    assess = evaluate.assess
 
     def fail(experiment: Any, part: str, *given: Any) -> Any:
         if part == "test":
             raise error
-        return rank(experiment, part, *given)
+        return assess(experiment, part, *given)
 
     return fail
 
@@ -172,7 +172,7 @@ def test_a_failure_at_the_end_keeps_what_was_learned(
     one: dict[str, Any], registry: Registry, out: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "rank", failing(error))
+        patch.setattr(evaluate, "assess", failing(error))
         run(one, out, registry=registry)
         assert held_back(out) == ["epoch-000003"]
     ear = Steps()
@@ -185,7 +185,7 @@ def test_a_checkpoint_that_brought_a_try_no_further_is_given_up(
 ) -> None:
     """It may be the cause itself, and a time limit that is spent stays spent: the next try begins anew."""
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "rank", failing(MemoryError()))
+        patch.setattr(evaluate, "assess", failing(MemoryError()))
         run(one, out, registry=registry)
         assert held_back(out) == ["epoch-000003"]
         run(one, out, registry=registry, retry=True)

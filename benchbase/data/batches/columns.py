@@ -26,9 +26,13 @@ class Columns:
             return np.zeros((*self.at.shape, 0), np.float32)
         return np.asarray(values[self.at] * self.real[..., None], dtype=np.float32)
 
-    def shown(self, hide: np.ndarray, query_time: str) -> Events:
-        """The events as ragged columns, without what is hidden of those in `hide` (B, T)."""
-        actions = self.wide(self.interactions.actions) * ~hide[..., None]
+    def last(self, count: np.ndarray) -> np.ndarray:
+        """Which events are the last `count` (B,) of their row, (B, T) bool."""
+        return np.asarray(self.real & (np.arange(self.width) >= (self.lengths - count)[:, None]))
+
+    def shown(self, hide: np.ndarray, asked: np.ndarray, query_time: str) -> Events:
+        """The events as ragged columns, without what is hidden of those in `hide` and the actions of `asked` (B, T)."""
+        actions = self.wide(self.interactions.actions) * ~(hide | asked)[..., None]
         items, times = np.where(hide, 0, self.items), self.times(hide, query_time)
         offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         return Events(offsets, items[self.real].astype(np.int32), times[self.real], actions[self.real])

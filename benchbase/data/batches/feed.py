@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...errors import PluginError
 from ...specs import Negatives
@@ -20,7 +21,7 @@ from ..draws import (
     shuffled,
 )
 from ..interactions import Interactions
-from ..sequences import Events, Rows, gather, item_counts, score_rows, train_rows
+from ..sequences import Events, Rows, action_rows, gather, item_counts, score_rows, train_rows
 from ..splits import Split
 from .columns import Columns, moved
 from .tensors import Batch, History, Targets
@@ -38,7 +39,8 @@ class Planner(Protocol):
 class FeedConfig:
     """What decides how rows become batches; all of it belongs to the protocol or the training of the suite.
 
-    `stride`: events between the ends of a user's train windows; None is the last window alone.
+    `stride`: events between the ends of a user's train windows; None is the last window alone. `candidates`: how many
+    last events of a row have their actions asked for together, 0 for one at a time.
     """
 
     window: int
@@ -49,6 +51,8 @@ class FeedConfig:
     seed: int = 0
     negatives: Mapping[str, Negatives] = field(default_factory=dict)
     stride: int | None = None
+    task: Literal["next_item", "action"] = "next_item"
+    candidates: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class TrainBatch:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    """Rows to score: `index` (B,) says which evaluated event each row stands for."""
+    """Rows to score: `index` (P,) says which evaluated event each target is."""
 
     batch: Batch
     targets: Targets
@@ -84,7 +88,8 @@ class Feed:
                  compressor: Planner | None = None):
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
         self.compressor = compressor
-        self.rows = train_rows(interactions, split, config.window, config.masked, config.stride)
+        self.rows = train_rows(interactions, split, config.window, config.masked or config.task == "action",
+                               config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
         self._laws = {request: make_law(request, counts) for request in set(config.negatives.values())}
 
@@ -104,13 +109,48 @@ class Feed:
     def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         """The evaluated events (n,), positions in the interactions, in chunks of like length."""
         config = self.config
+        if config.task == "action":
+            yield from self._score_actions(events, size)
+            return
         rows = score_rows(self.interactions, events, config.window - 1 if config.masked else config.window)
         order = np.argsort(rows.stop - rows.start, kind="stable")
         for start in range(0, len(order), size):
             index = order[start : start + size]
             yield self._score_batch(rows[index], index)
 
+    def _score_actions(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
+        candidates = self.config.candidates
+        rows, count = action_rows(self.interactions, events, self.config.window, max(candidates, 1))
+        first = np.cumsum(count) - count
+        order = np.argsort(rows.stop - rows.start, kind="stable")
+        for start in range(0, len(order), size):
+            some = order[start : start + size]
+            kept, batch = self._asking(rows[some], count[some], candidates > 0)
+            targets = self._action_targets(kept, batch.hide_action)
+            place = np.arange(len(targets)) - np.repeat(np.cumsum(count[some]) - count[some], count[some])
+            yield ScoreBatch(batch, targets, np.repeat(first[some], count[some]) + place)
+
+    def _train_actions(self, rows: Rows) -> TrainBatch:
+        """All actions of the rows are asked for, or those of their last events, which are then hidden."""
+        supervise = self.config.supervise
+        asked = {"all": 0, "last": 1, "candidates": self.config.candidates}[supervise]
+        kept, batch = self._asking(rows, np.minimum(asked, rows.stop - rows.start), supervise == "candidates")
+        return TrainBatch(batch, self._action_targets(kept, batch.hide_action if asked else batch.valid), {})
+
+    def _asking(self, rows: Rows, asked: np.ndarray, candidates: bool) -> tuple[Rows, Batch]:
+        """The rows as the compressor leaves them, with the actions of the last `asked` (B,) events of each hidden."""
+        rows, plan, _ = self._displace(rows, rows.stop, self.config.window, asked=asked)
+        columns = self._columns(rows.start, rows.stop)
+        return rows, self._batch(rows, columns, None, None, plan, columns.last(asked), candidates)
+
+    def _action_targets(self, rows: Rows, asked: Tensor) -> Targets:
+        """The labels of the events in `asked` (B, T), of those actions alone that can be predicted."""
+        row, event = np.nonzero(asked.numpy())
+        return self._targets(rows.start, row, event)
+
     def _train_batch(self, rows: Rows, epoch: int, step: int) -> TrainBatch:
+        if self.config.task == "action":
+            return self._train_actions(rows)
         masked = self.config.masked
         # the last event of a row is predicted and never read, unless it is masked in place
         unread = 0 if masked else 1
@@ -130,20 +170,23 @@ class Feed:
         batch = self._batch(rows, columns, None if appended else rows.stop, hidden, plan)
         return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), columns.lengths - appended), index)
 
-    def _displace(self, rows: Rows, stop: np.ndarray, budget: int,
-                  hidden: np.ndarray | None = None) -> tuple[Rows, Any, np.ndarray | None]:
+    def _displace(self, rows: Rows, stop: np.ndarray, budget: int, hidden: np.ndarray | None = None,
+                  asked: np.ndarray | None = None) -> tuple[Rows, Any, np.ndarray | None]:
         """Ask the compressor what to keep of the history, and drop the oldest window events that give way.
 
-        It sees of the window what the Batch will show: no item, action or unknown time of a `hidden` (B, T) event.
-        A row may lose all its hidden events; it then has no target, since the plan has seen what is left.
+        It sees of the window what the Batch will show: no item, action or unknown time of a `hidden` (B, T) event, no
+        action of the last `asked` (B,), which stay. A row may lose all its hidden events; it then has no target, since
+        the plan has seen what is left.
         """
         if self.compressor is None:
             return rows, None, hidden
         columns = self._columns(rows.start, stop)
         history = gather(self.interactions, rows.first, rows.start)
-        window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, self.config.query_time)
+        asked = np.zeros_like(rows.user) if asked is None else asked
+        window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, columns.last(asked),
+                               self.config.query_time)
         plan = self.compressor.plan(history, window, budget)
-        start = np.minimum(rows.start + plan.displaced, np.maximum(stop - 1, rows.start))
+        start = np.minimum(rows.start + plan.displaced, np.maximum(stop - np.maximum(asked, 1), rows.start))
         self._check_plan(plan, start)
         kept = Rows(rows.user, rows.first, start, rows.stop)
         if hidden is not None:
@@ -184,12 +227,18 @@ class Feed:
         return Columns(self.interactions, self.catalogue, start, stop)
 
     def _batch(self, rows: Rows, columns: Columns, after_last: np.ndarray | None, hidden: np.ndarray | None,
-               plan: Any) -> Batch:
-        """Tensors of the columns; `after_last` (B,) are the events whose time the last query asks for."""
+               plan: Any, asked: np.ndarray | None = None, candidates: bool = False) -> Batch:
+        """Tensors of the columns; `after_last` (B,) are the events whose time the last query asks for.
+
+        The actions of the events in `asked` (B, T) are hidden; these are `candidates`, or not.
+        """
         hide = np.zeros_like(columns.real) if hidden is None else hidden
+        asked = np.zeros_like(hide) if asked is None else asked
         shown = columns.real & ~hide
         times = columns.times(hide, self.config.query_time)
-        asked = columns.query_times(times, after_last, self.config.query_time)
+        # an action is asked for when its event happens: the time of the next one may tell what came of it
+        later = (times if self.config.task == "action"
+                 else columns.query_times(times, after_last, self.config.query_time))
         history = None
         if self.compressor is not None:
             events = gather(self.interactions, rows.first, rows.start)
@@ -198,14 +247,14 @@ class Feed:
             users=torch.from_numpy(rows.user.astype(np.int64)),
             items=torch.from_numpy(np.where(shown, columns.items, 0)),
             timestamps=torch.from_numpy(times),
-            query_times=torch.from_numpy(np.where(hide, times, asked)),  # a hidden event is asked for itself
+            query_times=torch.from_numpy(np.where(hide, times, later)),  # a hidden event is asked for itself
             domains=torch.from_numpy(np.where(shown, columns.domains, -1)),
-            actions=torch.from_numpy(columns.wide(self.interactions.actions) * shown[..., None]),
+            actions=torch.from_numpy(columns.wide(self.interactions.actions) * (shown & ~asked)[..., None]),
             lengths=torch.from_numpy(columns.lengths),
             features=torch.from_numpy(columns.wide(self.interactions.features) * ~hide[..., None]),
             hide_item=torch.from_numpy(hide),
-            hide_action=torch.from_numpy(hide.copy()),
-            candidate=torch.zeros(hide.shape, dtype=torch.bool),
+            hide_action=torch.from_numpy(hide | asked),
+            candidate=torch.from_numpy(asked & candidates),
             history=history,
             plan=plan,
         )
@@ -222,10 +271,13 @@ class Feed:
 
     def _targets(self, start: np.ndarray, row: np.ndarray, event: np.ndarray) -> Targets:
         position = start[row] + event
+        actions = self.interactions.actions[position]
+        if self.config.task == "action":
+            actions = actions[:, self.interactions.labels]
         return Targets(
-            task="next_item", row=torch.from_numpy(row), event=torch.from_numpy(event),
+            task=self.config.task, row=torch.from_numpy(row), event=torch.from_numpy(event),
             item=torch.from_numpy(self.interactions.item[position].astype(np.int64)),
-            actions=torch.from_numpy(self.interactions.actions[position]), weights=torch.ones(len(row)),
+            actions=torch.from_numpy(actions), weights=torch.ones(len(row)),
         )
 
     def _with_negatives(self, rows: Rows, targets: Targets, epoch: int, step: int) -> dict[str, Targets]:

@@ -69,9 +69,9 @@ class Targets(_Tensors):
     """What must be predicted: P supervised events, flat; made by the core alone.
 
     Shapes: row, event (P) int64 (the predicted event's index in its row; it may be one past the last),
-    item (P) int64, actions (P, A), weights (P), negatives (P, k), (B, k), (k) or None, log_q (P) and
-    log_q_negatives like negatives, the log-probability under the law that drew them: given that it is not the
-    positive, where that was removed from each position's draw.
+    item (P) int64, actions (P, A), in the action task the labels (P, K) of those that are predicted, weights (P),
+    negatives (P, k), (B, k), (k) or None, log_q (P) and log_q_negatives like negatives, the log-probability under the
+    law that drew them: given that it is not the positive, where that was removed from each position's draw.
     """
 
     task: str

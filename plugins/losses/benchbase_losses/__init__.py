@@ -1,10 +1,12 @@
-"""Losses for next-item recommenders: the exact softmax over all items, and losses on sampled negatives."""
+"""Losses for next-item recommenders, the exact softmax and those on sampled negatives, and for predicted actions."""
 
 from typing import TYPE_CHECKING
 
 from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase.errors import nearest
 
 from .config import (
+    ActionBCEConfig,
     BCEConfig,
     BPRConfig,
     GBCEConfig,
@@ -57,13 +59,47 @@ def build_bpr(config: BPRConfig, context: BuildContext) -> "Objective":
     return BayesianPersonalisedRanking(config)
 
 
+def build_action_bce(config: ActionBCEConfig, context: BuildContext) -> "Objective":
+    from .actions import ActionBCE
+
+    return ActionBCE(config, context)
+
+
+def refuse_weights(config: ActionBCEConfig, context: BuildContext) -> str | None:
+    """Why these weights do not fit the actions that are predicted."""
+    if unknown := sorted(set(config.weights) - set(context.predicted)):
+        return (f"action_bce.weights: {unknown[0]} is no action that is predicted. "
+                f"{nearest(unknown[0], context.predicted, 'Actions')}")
+    if context.predicted and not any(config.weights.get(name, 1.0) for name in context.predicted):
+        return "action_bce.weights: all are 0. Expected at least one action to learn from."
+    return None
+
+
 def needs_negatives(config: SampledConfig | InBatchSoftmaxConfig) -> Needs:
     """The negatives that these parameters ask the core for."""
     return Needs(tasks=NEXT_ITEM, negatives=config.request())
 
 
+ACTION_BCE = ObjectiveSpec(
+    name="action_bce",
+    config=ActionBCEConfig,
+    build=build_action_bce,
+    needs=Needs(tasks=frozenset({"action"})),
+    refuse=refuse_weights,
+    source=Source(
+        paper="Cheng, Beyond Interleaving: Causal Attention Reformulations for Generative Recommender Systems, "
+        "KDD 2026",
+        url="https://arxiv.org/abs/2603.10369",
+    ),
+)
+
+
 @hookimpl
 def benchbase_objectives() -> list[ObjectiveSpec]:
+    return [*_next_item_losses(), ACTION_BCE]
+
+
+def _next_item_losses() -> list[ObjectiveSpec]:
     return [
         ObjectiveSpec(
             name="softmax",

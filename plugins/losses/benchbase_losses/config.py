@@ -96,3 +96,11 @@ class InBatchSoftmaxConfig(Config):
     def request(self) -> Negatives:
         """What the core is asked to draw."""
         return Negatives(count=self.negatives, law="in_batch", scope="batch")
+
+
+class ActionBCEConfig(Config):
+    """Parameters of `action_bce`."""
+
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="weight of an action's loss by name; 1 for those that are not named"
+    )

@@ -69,6 +69,15 @@ class TestInfoNCEInBatchContract(ObjectiveContract):
     config = spec.config(negatives=5, law="in_batch", scope="batch")
 
 
+class TestActionBCEContract(ObjectiveContract):
+    spec = SPECS["action_bce"]
+
+
+class TestActionBCEWeightsContract(ObjectiveContract):
+    spec = SPECS["action_bce"]
+    config = spec.config(weights={"share": 3.0})
+
+
 class TestBPRContract(ObjectiveContract):
     spec = SPECS["bpr"]
 

@@ -24,7 +24,8 @@ from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_pointwi
 
 torch.set_num_threads(1)
 SPECS = {spec.name: spec for spec in benchbase_objectives()}
-SAMPLED = [name for name in SPECS if name != "softmax"]
+NEXT_ITEM = [name for name in SPECS if name != "action_bce"]
+SAMPLED = [name for name in NEXT_ITEM if name != "softmax"]
 N, D, P = 11, 5, 6
 CONTEXT = BuildContext(n_items=N, n_users=3, window=8, max_tokens=8)
 SCORERS = [ScorerConfig(), ScorerConfig(score="cosine", temperature=0.2), ScorerConfig(output="separate", bias=True)]
@@ -319,7 +320,7 @@ BACKBONES = {"causal": tiny_causal, "masked": tiny_bidirectional, "pointwise": t
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
-@pytest.mark.parametrize("name", list(SPECS))
+@pytest.mark.parametrize("name", NEXT_ITEM)
 def test_every_loss_trains_every_kind_of_backbone(name: str, backbone: str) -> None:
     """On what a run gives it: a batch read again and again is learned."""
     parameters = {} if name == "softmax" else {"negatives": 7}
