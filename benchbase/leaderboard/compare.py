@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BenchbaseError, nearest
+from ..metrics import higher_is_better
 from ..stats import Comparison, Crossed, crossed_test, holm, seed_differences
 from ..stats import compare as compare_users
 from ..stats.nested import same_users, stack
@@ -72,8 +73,11 @@ def _pair(first: Entry, second: Entry, metric: str, matters: float | None) -> Pa
     others, theirs = stack(second.values(metric), names)
     same_users(names, users, others)
     differences = seed_differences(ours, theirs)
+    measures = compare_users(differences.mean(0), level=LEVEL, matters=matters)
+    if not higher_is_better(metric):
+        measures = replace(measures, wins=measures.losses, losses=measures.wins)
     return Pair(first.dataset, metric, float(ours.mean()), float(theirs.mean()), crossed_test(differences, LEVEL),
-                compare_users(differences.mean(0), level=LEVEL, matters=matters))
+                measures)
 
 
 def _corrected(pairs: list[Pair], metrics: list[str]) -> tuple[Pair, ...]:
