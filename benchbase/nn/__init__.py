@@ -1,7 +1,7 @@
 """What models are made of, in pure torch: attention, blocks, layouts, scorer, shared losses, base classes."""
 
 from ..data.sequences import Events
-from .attention import Attended, Boost, attend, causal_mask
+from .attention import Attended, Boost, Earlier, attend, attend_earlier, causal_mask
 from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock
 from .context import PartContext
 from .dropout import dropout
@@ -21,6 +21,7 @@ from .parts import (
     Plan,
     TaggedParameter,
 )
+from .rope import rotate, rotation
 from .scorer import BoundScorer, ItemBias, Scorer, full_scores
 from .tokens import Kind, PrefixTokens, States, Tokens
 
@@ -35,6 +36,7 @@ __all__ = [
     "CombinerParameters",
     "Compressor",
     "DevicePlan",
+    "Earlier",
     "Encoded",
     "Events",
     "FeedForward",
@@ -58,11 +60,14 @@ __all__ = [
     "TransformerBlock",
     "UserEmbedding",
     "attend",
+    "attend_earlier",
     "causal_mask",
     "dropout",
     "full_scores",
     "init_linear",
     "init_normal",
+    "rotate",
+    "rotation",
     "softmax_loss",
     "softmax_loss_from_scores",
 ]

@@ -12,8 +12,9 @@ from .pointwise import pointwise
 from .softmax import boosted
 
 FUSED, FUSED_MASK, BLOCKWISE, EXPLICIT = "fused", "fused-mask", "blockwise", "explicit"
+FUSED_SHIFTED = "fused-shifted"
 """The routes that attention can run: one kernel, one kernel with a folded mask, our own block by block, our own with
-all weights at hand."""
+all weights at hand; one kernel on queries shifted by one."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,26 @@ def attend(
     if factor is not None or (learned and q.device.type == "cpu"):  # where no fused kernel learns a bias
         return _blockwise(q, k, v, mask, causal, bias, factor, groups, scale)
     return _fused(q, k, v, mask, causal, bias, groups, scale)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A mask by which events see earlier tokens alone, not themselves; tokens before all events see what they saw.
+
+    `null` (D), heads joined: what a token that sees nothing, the first event, gets instead of zeros.
+    Source: Cheng 2026, Beyond Interleaving, section 3 (strictly causal attention, SA_0 = 0).
+    """
+
+    null: Tensor | None = None
+
+
+def attend_earlier(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> Attended:
+    """Attention of S tokens to those before each, as the plain triangle of the queries but the first over the keys but
+    the last; the first gives zeros. Shapes as in `attend`.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    rest = _fused(q[:, :, 1:], k[:, :, :-1], v[:, :, :-1], None, True, None, None, scale).out
+    return Attended(F.pad(rest, (0, 0, 1, 0)), FUSED_SHIFTED)
 
 
 def causal_mask(size: int, device: torch.device | str) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from .context import PartContext
 from .embedding import init_linear, init_normal
+from .rope import rotate
 
 
 class PositionEmbedding(nn.Module):
@@ -31,24 +32,32 @@ class PositionEmbedding(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention over the tokens; queries, keys and values may come from different hiddens.
 
-    `head_map` is the linear map of the joined heads; `dropout` acts on the attention weights, on the explicit route.
+    `head_map` is the linear map of the joined heads; `dropout` acts on the attention weights, on the explicit route;
+    `scale` of the scores, None for that of the root of the heads' width.
     """
 
-    def __init__(self, width: int, n_heads: int, dropout: float = 0.0, head_map: bool = True):
+    def __init__(self, width: int, n_heads: int, dropout: float = 0.0, head_map: bool = True,
+                 scale: float | None = None):
         super().__init__()
         if width % n_heads:
             near = max(round(width / n_heads), 1) * n_heads
             raise ConfigError([f"attention: width {width} does not divide into {n_heads} heads. "
                                f"Expected a multiple of {n_heads}. Take width {near}."])
-        self.n_heads, self.dropout = n_heads, dropout
+        self.n_heads, self.dropout, self.scale = n_heads, dropout, scale
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width) if head_map else nn.Identity()
         init_linear(*(part for part in (self.qkv, self.out) if isinstance(part, nn.Linear)))
 
-    def forward(self, ctx: PartContext, layer: int, h: Tensor, source: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Attend with queries from h, values from `source` and keys from `keys`, or else from h; all (B, S, D)."""
-        q, k, v = self._project(h, h if keys is None else keys, source)
-        out = ctx.attend(layer, self._split(q), self._split(k), self._split(v), dropout=self.dropout)
+    def forward(self, ctx: PartContext, layer: int, h: Tensor, source: Tensor, keys: Tensor | None = None,
+                turn: Tensor | None = None) -> Tensor:
+        """Attend with queries from h, values from `source` and keys from `keys`, or else from h; all (B, S, D).
+
+        `turn`: a `rotation` of queries and keys.
+        """
+        q, k, v = map(self._split, self._project(h, h if keys is None else keys, source))
+        if turn is not None:
+            q, k = rotate(q, turn), rotate(k, turn)
+        out = ctx.attend(layer, q, k, v, scale=self.scale, dropout=self.dropout)
         return self.out(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _project(self, *sources: Tensor) -> list[Tensor]:
@@ -88,16 +97,17 @@ class TransformerBlock(nn.Module):
     """Attention and a feed-forward map f, each inside a residual.
 
     `pre_norm`: h + drop(f(norm h)); `post_norm`: norm(h + drop(f(h))). Dropout of the attention weights and between
-    the two feed-forward maps have rates of their own.
+    the two feed-forward maps have rates of their own. `attention_scale` is that of the scores.
     """
 
     def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, activation: str = "gelu", *,
                  order: Literal["pre_norm", "post_norm"] = "pre_norm", attention_dropout: float = 0.0,
-                 ffn_dropout: float = 0.0, head_map: bool = True, eps: float = 1e-5):
+                 ffn_dropout: float = 0.0, head_map: bool = True, eps: float = 1e-5,
+                 attention_scale: float | None = None):
         super().__init__()
         self.dropout, self.ffn_dropout, self.order = dropout, ffn_dropout, order
         self.norm_attention, self.norm_forward = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
-        self.attention = SelfAttention(width, n_heads, attention_dropout, head_map)
+        self.attention = SelfAttention(width, n_heads, attention_dropout, head_map, attention_scale)
         self.forward_map = FeedForward(width, hidden, activation)
 
     def forward(self, ctx: PartContext, layer: int, h: Tensor) -> Tensor:

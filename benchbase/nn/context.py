@@ -1,6 +1,7 @@
 """The context of one forward pass: what a backbone and the sites of its modifiers may see and call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 
 from ..data.batches import Batch
 from ..errors import PluginError
-from .attention import Boost, attend
+from .attention import Attended, Boost, Earlier, attend, attend_earlier
 from .dropout import dropout
-from .layouts import causal_base
+from .layouts import causal_base, not_itself
 from .tokens import PrefixTokens, Tokens
 
 if TYPE_CHECKING:
@@ -114,21 +115,54 @@ class PartContext:
                scale: float | None = None, dropout: float = 0.0) -> Tensor:
         """Attention (B, H, S, Dv) with the base mask and every modifier's say in this layer."""
         shared, sites = self._shared, self._shared.sites
-        mask, causal = shared.base_mask, shared.causal and shared.base_mask is None
-        extra = sites.mask(layer)
-        if extra is not None:
-            mask = extra if mask is None else mask & extra
+        extra, earlier = sites.mask(layer)
         drop = None
         if dropout > 0 and self.phase == "train":
             drop = lambda w: self.dropout(w, dropout)  # noqa: E731
-        attended = attend(
-            q, k, v, mask=mask, causal=causal, bias=sites.bias(layer, bias), boosts=sites.boosts(layer),
-            weights=sites.weights(layer), groups=shared.groups, scale=scale, normaliser=shared.normaliser, drop=drop,
-        )
-        shared.routes.append(attended.route)
+        bias, boosts, weights = sites.bias(layer, bias), sites.boosts(layer), sites.weights(layer)
+        attended = self._attended(q, k, v, extra, earlier, bias=bias, boosts=boosts, weights=weights,
+                                  groups=shared.groups, scale=scale, normaliser=shared.normaliser, drop=drop)
         if attended.mass is not None:
             shared.masses.append(attended.mass)
         return attended.out
+
+    def pool(self, q: Tensor, k: Tensor, v: Tensor, *, earlier: Earlier | None = None,
+             scale: float | None = None) -> Tensor:
+        """A part's own softmax attention (B, H, S, Dv) under the core's mask alone; `earlier`: not of tokens to
+        themselves.
+        """
+        return self._attended(q, k, v, None, earlier, scale=scale).out
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, earlier: Earlier | None,
+                  **how: Any) -> Attended:
+        """Attention under the core's mask and others, on the shifted route where that alone says it all."""
+        shared = self._shared
+        plain = shared.causal and shared.base_mask is None
+        others = [how.get(name) for name in ("bias", "boosts", "weights", "groups", "normaliser", "drop")]
+        if earlier is not None and plain and mask is None and all(other is None or other == [] for other in others):
+            attended = attend_earlier(q, k, v, scale=how["scale"])
+        else:
+            if earlier is not None:
+                own = not_itself(self.tokens)
+                mask = own if mask is None else mask & own
+            if shared.base_mask is not None:
+                mask = shared.base_mask if mask is None else shared.base_mask & mask
+            attended = attend(q, k, v, mask=mask, causal=plain, **how)
+        shared.routes.append(attended.route)
+        if earlier is None or earlier.null is None:
+            return attended
+        return replace(attended, out=self._with_null(attended.out, earlier.null))
+
+    def _blind(self, out: Tensor) -> Tensor:
+        """Which tokens see nothing where none sees itself, (1 or B, 1, S, 1) bool."""
+        mask = self._shared.base_mask
+        if mask is None:
+            return (torch.arange(out.shape[2], device=out.device) == 0)[None, None, :, None]
+        return ~(mask & not_itself(self.tokens)).any(dim=-1, keepdim=True)
+
+    def _with_null(self, out: Tensor, null: Tensor) -> Tensor:
+        """The output with `null` (D) in the row of each token that sees nothing."""
+        return torch.where(self._blind(out), null.view(1, out.shape[1], 1, out.shape[3]).to(out.dtype), out)
 
 
 class Sites:
@@ -146,12 +180,16 @@ class Sites:
                 for part, sites, ctx in self._modifiers if "prefix" in sites]
         return [(prefix, reads) for prefix, reads in made if prefix is not None]
 
-    def mask(self, layer: int) -> Tensor | None:
-        total = None
+    def mask(self, layer: int) -> tuple[Tensor | None, Earlier | None]:
+        """Every modifier's mask together, and apart from it the one that needs no tensor; its last null counts."""
+        total, earlier = None, None
         for method, ctx in self._at("mask"):
-            if (mask := method(ctx, layer)) is not None:
+            mask = method(ctx, layer)
+            if isinstance(mask, Earlier):
+                earlier = mask if earlier is None or mask.null is not None else earlier
+            elif mask is not None:
                 total = mask if total is None else total & mask
-        return total
+        return total, earlier
 
     def bias(self, layer: int, own: Tensor | None) -> Tensor | None:
         """The backbone's own bias and every modifier's, added."""

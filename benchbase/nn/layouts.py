@@ -113,6 +113,13 @@ def causal_base(tokens: Tokens) -> Tensor:
     return _order(tokens, True, None) & tokens.valid[:, None, None, :]
 
 
+def not_itself(tokens: Tokens) -> Tensor:
+    """Every pair but an event's token with itself, (1, 1, S, S) bool; prefix tokens may see themselves."""
+    own = torch.eye(tokens.x.shape[1], dtype=torch.bool, device=tokens.x.device)
+    own[: tokens.n_prefix] = False
+    return ~own[None, None]
+
+
 def _order(tokens: Tokens, causal: bool, readers: Tensor | None) -> Tensor:
     """Who may see whom by kind and order, (1, 1, S, S) bool: the same for every row."""
     size, count = tokens.x.shape[1], tokens.n_prefix

@@ -74,7 +74,8 @@ class Modifier(nn.Module):
     Returning None (`value`: h itself) means absent in this layer: the route does not change.
 
     - `prefix(ctx) -> PrefixTokens | None`: tokens put before the events; `ctx.tokens` is not there yet.
-    - `mask(ctx, layer) -> bool (1 | B, 1 | H, S, S)`: True = may attend; the smallest shape that says it.
+    - `mask(ctx, layer) -> bool (1 | B, 1 | H, S, S)`: True = may attend; the smallest shape that says it; or `Earlier`,
+      which needs none and keeps the fastest kernel.
     - `bias(ctx, layer) -> Tensor`: added to the scaled scores.
     - `boost(ctx, layer) -> Tensor | Boost`: a factor > 0 on the weights; a bare tensor is renormalised.
     - `value(ctx, layer, h) -> (B, S, D)`: the hidden that values are projected from, before its norm.

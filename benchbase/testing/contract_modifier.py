@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..data.batches import Batch, Targets
-from ..nn import Boost, Modifier, SequenceModel
+from ..nn import Boost, Earlier, Modifier, SequenceModel
 from ..nn.context import Phase
 from ..specs import SITES, BackboneSpec, BuildContext, Config, ModifierSpec, Needs
 from .build import Chosen, make_model, part_config, same_written_down, train_step
@@ -215,6 +215,8 @@ def _watched(method: Any, seen: list[Any]) -> Any:
 
 def _check_site(site: str, output: Any, shape: tuple[int, ...]) -> None:
     """Fail where a site returns what attention cannot take."""
+    if site == "mask" and isinstance(output, Earlier):
+        return
     tensor: Tensor = output.factor if isinstance(output, Boost) else output
     fits = len(tensor.shape) == 4 and all(a in (1, b) for a, b in zip(tensor.shape, shape, strict=True))
     check(fits, f"{site}: shape {tuple(tensor.shape)}. Expected {shape}, or 1 in a place.")

@@ -15,7 +15,7 @@ WIDTH, HEADS = 8, 2
 def context(**changes):
     """A causal forward pass without modifiers or dropout; `changes` replace what a block calls."""
     usual = {
-        "attend": lambda layer, q, k, v, dropout: attend(q, k, v, causal=True).out,
+        "attend": lambda layer, q, k, v, scale, dropout: attend(q, k, v, causal=True, scale=scale).out,
         "value": lambda layer, h: h, "states": lambda layer, h: h, "dropout": lambda x, p: x,
     }
     return SimpleNamespace(**(usual | changes))
@@ -83,7 +83,7 @@ def test_each_dropout_acts_at_its_own_rate(order):
         seen.append((x.shape[-1], p))
         return x
 
-    def attended(layer, q, k, v, dropout):
+    def attended(layer, q, k, v, scale, dropout):
         seen.append(("weights", dropout))
         return v
 

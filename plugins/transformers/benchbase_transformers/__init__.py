@@ -1,10 +1,10 @@
-"""Transformer backbones: SASRec (causal, next item) and BERT4Rec (bidirectional, masked items)."""
+"""Transformer backbones: SASRec and one with rotary positions (causal), and BERT4Rec (bidirectional, masked items)."""
 
 from typing import TYPE_CHECKING
 
 from benchbase import BackboneSpec, BuildContext, Source, hookimpl
 
-from .config import BERT4RecConfig, SASRecConfig
+from .config import BERT4RecConfig, CausalTransformerConfig, SASRecConfig
 
 if TYPE_CHECKING:
     from benchbase.nn import Backbone
@@ -22,6 +22,12 @@ def build_bert4rec(config: BERT4RecConfig, context: BuildContext) -> "Backbone":
     from .bert4rec import BERT4Rec
 
     return BERT4Rec(config, context.window)
+
+
+def build_transformer(config: CausalTransformerConfig, context: BuildContext) -> "Backbone":
+    from .transformer import CausalTransformer
+
+    return CausalTransformer(config, context.window)
 
 
 @hookimpl
@@ -52,6 +58,19 @@ def benchbase_backbones() -> list[BackboneSpec]:
                 "from Transformer, CIKM 2019",
                 url="https://arxiv.org/abs/1904.06690",
                 code="https://github.com/FeiSun/BERT4Rec",
+            ),
+        ),
+        BackboneSpec(
+            name="transformer",
+            config=CausalTransformerConfig,
+            build=build_transformer,
+            training="next",
+            causal=True,
+            sites=SITES,
+            source=Source(
+                paper="Su et al., RoFormer: Enhanced Transformer with Rotary Position Embedding, 2021; blocks as in "
+                "Cheng, Beyond Interleaving, KDD 2026",
+                url="https://arxiv.org/abs/2104.09864",
             ),
         ),
     ]

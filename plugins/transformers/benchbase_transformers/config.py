@@ -52,3 +52,28 @@ class BERT4RecConfig(TransformerConfig):
     order: Literal["pre_norm", "post_norm"] = Field(
         "pre_norm", description="norms before each sublayer and after the last block, or after each residual"
     )
+
+
+class CausalTransformerConfig(TransformerConfig):
+    """Parameters of the causal Transformer with rotary positions."""
+
+    layers: int = Field(3, ge=1, le=64, description="number of blocks")
+    ffn: int = Field(4, ge=1, le=16, description="hidden width of the feed-forward map, in widths")
+    activation: Literal["relu", "gelu", "silu"] = Field("silu", description="activation of the feed-forward map")
+    position: Literal["rope", "learned", "none"] = Field(
+        "rope", description="queries and keys turned by their positions, vectors added to tokens, or the mask alone"
+    )
+    rope_base: float = Field(10_000.0, gt=1, description="base of the wave lengths of rope")
+    skip_scale: float = Field(1.0, gt=0, description="factor of what each sublayer adds")
+    attention_scale: float | None = Field(
+        None, gt=0, description="factor of the scores; null = one over the root of a head's width"
+    )
+
+    @model_validator(mode="after")
+    def _planes_to_turn(self) -> Self:
+        if self.position == "rope" and (self.width // self.heads) % 2:
+            raise ValueError(
+                f"width: {self.width} over {self.heads} heads is {self.width // self.heads}, which is odd. "
+                "Expected an even width of heads to turn. Use other heads, or position: learned."
+            )
+        return self

@@ -31,3 +31,16 @@ class TestBERT4RecContract(BackboneContract):
 class TestBERT4RecPostNormContract(BackboneContract):
     spec = SPECS["bert4rec"]
     config = spec.config(width=8, order="post_norm", attention_dropout=0.2)
+class TestTransformerContract(BackboneContract):
+    spec = SPECS["transformer"]
+    config = spec.config(width=8)
+
+
+class TestTransformerLearnedPositionsContract(BackboneContract):
+    spec = SPECS["transformer"]
+    config = spec.config(width=8, layers=2, position="learned", skip_scale=0.1, attention_scale=0.025)
+
+
+class TestTransformerWithoutPositionsContract(BackboneContract):
+    spec = SPECS["transformer"]
+    config = spec.config(width=8, layers=2, position="none", attention_dropout=0.2)
