@@ -3,7 +3,7 @@
 from benchbase import DataContext, DatasetSpec, hookimpl
 from benchbase.data import Catalogue, Log, Truth
 
-from .config import CausalConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig
 
 
 def build_noise(config: NoiseConfig, context: DataContext) -> Log:
@@ -22,6 +22,12 @@ def build_causal(config: CausalConfig, context: DataContext) -> Log:
     from .worlds import causal
 
     return causal(config, context.seed)
+
+
+def build_actions(config: ActionsConfig, context: DataContext) -> Log:
+    from .worlds import actions
+
+    return actions(config, context.seed)
 
 
 def causal_truth(config: CausalConfig, catalogue: Catalogue, seed: int) -> Truth:
@@ -46,5 +52,6 @@ def benchbase_datasets() -> list[DatasetSpec]:
             ("noise", NoiseConfig, build_noise, None),
             ("markov", MarkovConfig, build_markov, None),
             ("causal", CausalConfig, build_causal, causal_truth),
+            ("actions", ActionsConfig, build_actions, None),
         )
     ]

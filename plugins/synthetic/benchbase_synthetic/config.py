@@ -80,3 +80,21 @@ class CausalConfig(World):
             raise ValueError(f"{self.themes} themes of {self.companions} companions take more than n_items "
                              f"{self.n_items}.")
         return self
+
+
+class ActionsConfig(World):
+    """One group of users likes dogs and not cats, the other cats and not dogs; what is shared depends on the item.
+
+    Source: Cheng 2026, Beyond Interleaving, figure 4.
+    """
+
+    n_items: int = Field(40, ge=2, description="Items, half of them of either kind; users meet them uniformly")
+    keen: float = Field(0.9, gt=0.5, lt=1, description="Probability to like an item of the own kind, or not the other")
+    low: float = Field(0.05, gt=0, lt=1, description="Least probability of being shared, among items")
+    high: float = Field(0.6, gt=0, lt=1, description="Greatest probability of being shared, among items")
+
+    @model_validator(mode="after")
+    def _rates(self) -> "ActionsConfig":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}.")
+        return self

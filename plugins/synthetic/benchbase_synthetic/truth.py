@@ -6,8 +6,9 @@ from benchbase.data import Catalogue, Interactions, Log
 from benchbase.errors import DataError
 
 from .chain import make_chain
-from .config import CausalConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig
 from .graph import Process
+from .taste import agreement, make_tastes
 from .worlds import causal, markov, noise
 
 
@@ -96,3 +97,45 @@ def _top(matrix: np.ndarray, k: int) -> np.ndarray:
     """The sum of each row's k greatest probabilities."""
     k = min(k, matrix.shape[1])
     return np.asarray(np.partition(matrix, matrix.shape[1] - k, axis=1)[:, -k:].sum(axis=1))
+
+
+def best_probabilities(
+    config: ActionsConfig, interactions: Interactions, catalogue: Catalogue, events: np.ndarray,
+    window: int | None = None, seed: int = 0,
+) -> np.ndarray:
+    """What the best model says of these events' actions, (n, 2) in the order of the world's, given what their users did
+    before; no more of it than a window of so many events holds, the event itself among them.
+    """
+    tastes = make_tastes(config, seed)
+    item = catalogue.item_ids[interactions.item] - 1
+    kind = tastes.kind[item]
+    like = interactions.actions[:, interactions.action_names.index("like")] > 0
+    seen = np.concatenate([[0], np.cumsum(np.where(like == (kind == 0), 1, -1))])
+    first = interactions.offsets[np.searchsorted(interactions.offsets, events, side="right") - 1]
+    if window is not None:
+        first = np.maximum(first, events - (window - 1))
+    as_first = agreement(config, seen[events] - seen[first])
+    return np.stack([np.where(kind[events] == 0, as_first, 1 - as_first), tastes.rate[item[events]]], axis=1)
+
+
+def best_ne_of_like(config: ActionsConfig, earlier: int) -> float:
+    """The expected normalised entropy of `like` for the best model that has seen so many earlier events.
+
+    Whatever is liked or not, half of all events are of the kind their user likes: the base rate is one half.
+    """
+    law = np.ones(1)  # of how many earlier events a user of the first group acts on as that group does
+    for _ in range(earlier):
+        law = np.convolve(law, [1 - config.keen, config.keen])
+    law = (law + law[::-1]) / 2
+    p = agreement(config, 2 * np.arange(earlier + 1) - earlier)
+    return float(law @ _entropy(p) / np.log(2))
+
+
+def best_ne_of_share(config: ActionsConfig, seed: int = 0) -> float:
+    """The expected normalised entropy of `share` for a model that knows every item's rate; items occur uniformly."""
+    rate = make_tastes(config, seed).rate
+    return float(_entropy(rate).mean() / _entropy(rate.mean()))
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return np.asarray(-(p * np.log(p) + (1 - p) * np.log(1 - p)))

@@ -1,12 +1,15 @@
 """Worlds: logs drawn from a known law, with all randomness from the data seed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from benchbase.data import Log
+from benchbase.data import ItemTable, Log
 
 from .chain import make_chain
-from .config import CausalConfig, MarkovConfig, NoiseConfig, World
+from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig, World
 from .graph import Process
+from .taste import KINDS, act, make_tastes
 
 START = 1_577_836_800
 """2020-01-01, in Unix seconds."""
@@ -30,12 +33,24 @@ def causal(config: CausalConfig, seed: int) -> Log:
     return _log(config, Process(config, seed).sample(*_shape(config), rng), rng)
 
 
+def actions(config: ActionsConfig, seed: int) -> Log:
+    """Uniform, independent items, and what users of two tastes do with them."""
+    rng = np.random.default_rng([seed, 0])
+    items = rng.integers(0, config.n_items, _shape(config), np.int32)
+    kinds: list[tuple[str, ...]] = [(KINDS[kind],) for kind in make_tastes(config, seed).kind]
+    table = ItemTable(ids=np.arange(1, config.n_items + 1), categories={"kind": kinds})
+    return _log(config, items, rng, act(config, items, seed), table)
+
+
 def _shape(config: World) -> tuple[int, int]:
     return config.n_users, config.events + config.events_spread
 
 
-def _log(config: World, items: np.ndarray, rng: np.random.Generator) -> Log:
-    """Events of a table of items (n_users, longest); ids count from 1, times of a user strictly ascend."""
+def _log(config: World, items: np.ndarray, rng: np.random.Generator, acts: Mapping[str, np.ndarray] | None = None,
+         table: ItemTable | None = None) -> Log:
+    """Events of a table of items (n_users, longest), and what was done; ids count from 1, times of a user strictly
+    ascend.
+    """
     n_users, longest = items.shape
     sizes = rng.integers(config.events - config.events_spread, longest + 1, n_users)
     happens = np.arange(longest) < sizes[:, None]
@@ -44,4 +59,6 @@ def _log(config: World, items: np.ndarray, rng: np.random.Generator) -> Log:
     time[~happens] = np.iinfo(np.int64).max // 2
     time.sort(axis=1)
     time += np.arange(longest)
-    return Log(np.repeat(np.arange(1, n_users + 1, dtype=np.int32), sizes), items[happens] + np.int32(1), time[happens])
+    user = np.repeat(np.arange(1, n_users + 1, dtype=np.int32), sizes)
+    done = {name: each[happens].astype(np.float32) for name, each in (acts or {}).items()}
+    return Log(user, items[happens] + np.int32(1), time[happens], done, items=table)
