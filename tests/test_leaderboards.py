@@ -15,7 +15,8 @@ from benchbase.testing.files import real_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-loss": "amazon-ticoserec",
-        "causalrec-ml-1m": "ml-1m/sasrec", "causalrec-alpha": ".", "causalrec-checkins": "foursquare-nyc-stan"}
+        "causalrec-ml-1m": "ml-1m/sasrec", "causalrec-alpha": ".", "causalrec-checkins": "foursquare-nyc-stan",
+        "causalrec-beauty": "amazon-ticoserec"}
 """Where the files of a suite lie among the real data."""
 
 FOLDERS = sorted(path.parent for path in ROOT.glob("leaderboards/*/records"))
