@@ -13,7 +13,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +87,20 @@ class Contender:
         median = statistics.median(self.spent)
         return (f"{median * 1000:8.0f} ms  {sum(self.tokens) / sum(self.spent):9,.0f} tokens/s  "
                 f"{self.peak / MIB:6.0f} MiB  ratio {reference / median:5.2f}")
+
+
+def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22) -> None:
+    """Let contenders of one world take turns, and print each one's median step as a ratio to the reference's."""
+    for each in running.values():
+        each.warm_up()
+    for _ in range(steps):
+        for each in running.values():
+            each.step()
+    first = statistics.median(running[reference].spent)
+    for name, each in running.items():
+        median = statistics.median(each.spent)
+        print(f"{name:<{width}}{median * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
+              f"ratio {median / first:5.2f}")
 
 
 def timed(world: World) -> World:

@@ -9,27 +9,17 @@ step has as many events. Needs the plugins `transformers`, `losses` and `causalr
 
 import argparse
 import os
-import statistics
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 
-import numpy as np
 import torch
-from backbones import MIB, Contender
-from shapes import world_of
+from backbones import Contender, take_turns
+from shapes import full
 
 from benchbase.registry import Registry
 from benchbase.testing.build import make_experiment
 from benchbase.testing.world import World
-
-
-def full(users: int, length: int, n_items: int) -> World:
-    """Sequences of one length, of items drawn uniformly."""
-    draw = np.random.default_rng(0)
-    item = draw.integers(1, n_items + 1, users * length, dtype=np.int32)
-    item[: min(n_items, len(item))] = np.arange(1, min(n_items, len(item)) + 1)
-    return world_of(np.arange(users + 1) * length, item, n_items)
 
 
 def contenders(world: World, length: int, rows: int, args: argparse.Namespace) -> dict[str, Contender]:
@@ -55,16 +45,8 @@ def compare(length: int, args: argparse.Namespace) -> None:
     rows = max(1, args.rows * args.lengths[0] // length)
     world = full(max(3 * rows, -(-args.items // length)), length + 2, args.items)  # two events are held out
     running = contenders(world, length, rows, args)
-    for each in running.values():
-        each.warm_up()
-    for _ in range(args.steps):
-        for each in running.values():
-            each.step()
-    reference = statistics.median(running["sasrec"].spent)
     print(f"{rows} rows of {length} events, width {args.width}, {args.items} items, threads {args.threads}")
-    for name, each in running.items():
-        median = statistics.median(each.spent)
-        print(f"{name:<22}{median * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB   ratio {median / reference:5.2f}")
+    take_turns(running, args.steps, "sasrec")
 
 
 def main() -> None:

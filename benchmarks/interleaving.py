@@ -9,15 +9,14 @@ with the length so that a step has as many events. Needs the plugins `transforme
 
 import argparse
 import os
-import statistics
 from dataclasses import replace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 
 import numpy as np
 import torch
-from backbones import MIB, Contender
-from shapes import world_of
+from backbones import Contender, take_turns
+from shapes import full
 
 from benchbase.registry import Registry
 from benchbase.testing.build import make_experiment
@@ -30,11 +29,9 @@ VARIANTS = {"interleaved": None, "AttnLFA": ("attn_lfa", {}), "AttnMVP": ("attn_
 
 def acting(users: int, length: int) -> World:
     """Sequences of one length, of uniform items and actions."""
-    draw = np.random.default_rng(0)
-    item = draw.integers(1, ITEMS + 1, users * length, dtype=np.int32)
-    item[: min(ITEMS, len(item))] = np.arange(1, min(ITEMS, len(item)) + 1)
-    world = world_of(np.arange(users + 1) * length, item, ITEMS)
-    actions = (draw.random((len(item), len(ACTIONS))) < 0.2).astype(np.float32)
+    world, draw = full(users, length, ITEMS), np.random.default_rng(1)
+    n_events = len(world.interactions.item)
+    actions = (draw.random((n_events, len(ACTIONS))) < 0.2).astype(np.float32)
     return World(replace(world.interactions, actions=actions, action_names=ACTIONS), world.catalogue)
 
 
@@ -56,17 +53,8 @@ def compare(length: int, args: argparse.Namespace) -> None:
     rows = max(1, args.rows * args.lengths[0] // length)
     world = acting(max(3 * rows, -(-ITEMS // length)), length + 2)  # two events are held out
     running = contenders(world, length, rows, args)
-    for each in running.values():
-        each.warm_up()
-    for _ in range(args.steps):
-        for each in running.values():
-            each.step()
-    reference = statistics.median(running["interleaved"].spent)
     print(f"{rows} rows of {length} events, width {args.width}, {args.layers} layers, threads {args.threads}")
-    for name, each in running.items():
-        median = statistics.median(each.spent)
-        print(f"{name:<14}{median * 1000:8.0f} ms{each.peak / MIB:7.0f} MiB{each.tokens[-1]:8,} tokens   "
-              f"ratio {median / reference:5.2f}")
+    take_turns(running, args.steps, "interleaved")
 
 
 def main() -> None:

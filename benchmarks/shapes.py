@@ -44,6 +44,14 @@ def experiment(world: World, backbone: Chosen, objective: Chosen, window: int, *
                            train={"batch": 128, "buckets": 4, "patience": 0} | train)
 
 
+def full(users: int, length: int, n_items: int) -> World:
+    """Sequences of one length, of items drawn uniformly."""
+    draw = np.random.default_rng(0)
+    item = draw.integers(1, n_items + 1, users * length, dtype=np.int32)
+    item[: min(n_items, len(item))] = np.arange(1, min(n_items, len(item)) + 1)
+    return world_of(np.arange(users + 1) * length, item, n_items)
+
+
 def world_of(offsets: np.ndarray, item: np.ndarray, n_items: int) -> World:
     """Users' items in order, without times."""
     none = np.zeros((len(item), 0), np.float32)

@@ -18,10 +18,11 @@ from .forward import ROWS, autocast
 class Asked:
     """The evaluated events of a part and what came of them, before anything is predicted.
 
-    `user`, `event` (n,) int32: the row of the prepared data and the index in the user's own sequence; `labels` (n, K)
-    bool, columns by `names`.
+    `events` (n,) int64: positions in the interactions; `user`, `event` (n,) int32: the row of the prepared data and the
+    index in the user's own sequence; `labels` (n, K) bool, columns by `names`.
     """
 
+    events: np.ndarray
     user: np.ndarray
     event: np.ndarray
     labels: np.ndarray
@@ -64,7 +65,7 @@ def ask(experiment: Experiment, part: str) -> Asked:
     events = data.split.valid_events if part == "valid" else data.split.test_events
     user = np.searchsorted(interactions.offsets, events, side="right") - 1
     labels = np.asarray(interactions.actions[events])[:, interactions.labels] > 0
-    return Asked(user.astype(np.int32), (events - interactions.offsets[user]).astype(np.int32), labels,
+    return Asked(events, user.astype(np.int32), (events - interactions.offsets[user]).astype(np.int32), labels,
                  interactions.label_names)
 
 
@@ -74,14 +75,13 @@ def predict(experiment: Experiment, part: str) -> Predictions:
     Errors: `RunError` where one is not finite.
     """
     start = time.perf_counter()
-    model, feed, data = experiment.model, experiment.feed, experiment.data
+    model, feed = experiment.model, experiment.feed
     assert model is not None and feed is not None, "check refuses recommenders in the action task"
     asked = ask(experiment, part)
-    events = data.split.valid_events if part == "valid" else data.split.test_events
     probabilities = np.zeros(asked.labels.shape, np.float32)
     model.eval()
     with settled(experiment.suite.train.threads), torch.inference_mode():
-        for chunk in feed.score_batches(events, ROWS):
+        for chunk in feed.score_batches(asked.events, ROWS):
             batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
             with autocast(experiment):
                 encoded = model.encode(batch, "score")
@@ -90,17 +90,17 @@ def predict(experiment: Experiment, part: str) -> Predictions:
             probabilities[chunk.index] = torch.sigmoid(logits.double()).float().cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise RunError("prediction: a probability is not finite. Expected finite ones for every event.")
-    return Predictions(asked, probabilities, _facts(experiment, events, asked), time.perf_counter() - start)
+    return Predictions(asked, probabilities, _facts(experiment, asked), time.perf_counter() - start)
 
 
-def _facts(experiment: Experiment, events: np.ndarray, asked: Asked) -> dict[str, Any]:
+def _facts(experiment: Experiment, asked: Asked) -> dict[str, Any]:
     data = experiment.data
     item = data.prepared.interactions.item
     known = np.zeros(data.prepared.catalogue.n_items + 1, bool)
     known[np.unique(item[data.split.part == TRAIN])] = True
-    n = len(events)
+    n = len(asked)
     return {
         "evaluated": n,
-        "cold_share": float((~known[item[events]]).mean()) if n else None,
+        "cold_share": float((~known[item[asked.events]]).mean()) if n else None,
         "base_rates": dict(zip(asked.names, asked.labels.mean(axis=0).tolist(), strict=True)) if n else {},
     }

@@ -81,7 +81,6 @@ class Earlier:
     """A mask by which events see earlier tokens alone, not themselves; tokens before all events see what they saw.
 
     `null` (D), heads joined: what a token that sees nothing, the first event, gets instead of zeros.
-    Source: Cheng 2026, Beyond Interleaving, section 3 (strictly causal attention, SA_0 = 0).
     """
 
     null: Tensor | None = None
