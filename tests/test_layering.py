@@ -34,7 +34,8 @@ RANK = {layer: rank for rank, layers in enumerate(ORDER) for layer in layers}
 MAY_MIX = {"train", "evaluate", "checkpoint"}
 NUMBERS_ONLY = {"metrics": {"errors"}, "stats": {"errors", "metrics"}}  # neither data nor nn
 WITH_TORCH = {"nn", "assemble", "train", "evaluate", "checkpoint", "tune", "testing"}
-OPEN_TO_PLUGINS = {"errors", "data", "nn", "metrics", "data.batches", "data.sequences"}  # these packages and modules
+# these packages and modules
+OPEN_TO_PLUGINS = {"errors", "data", "nn", "metrics", "data.batches", "data.sequences", "data.table"}
 OPEN_TO_TESTS = {"errors", "data", "nn", "metrics", "specs", "testing"}  # with all modules in them
 FOREIGN_NAMES = re.compile(
     r"movie_?lens|(?<![a-z])ml[-_]?1m|kuairand|amazon|sasrec|bert4rec|hstu|genrank|causalrec|attnlfa|attnmvp|autocdsr"

@@ -3,22 +3,23 @@
 from pathlib import Path
 
 from benchbase.data import Log, open_text
+from benchbase.data.table import filled, whole
 
 from .places import place_table
-from .tables import DEGREES, ID, Table, filled, integer, time, told
+from .tables import DEGREES, ID, checkins, time, told
 
-TIME, LETTERS = "%a %b %d %H:%M:%S %z %Y", 30
+TIME = "%a %b %d %H:%M:%S %z %Y"
 
-TABLE = Table({
+TABLE = checkins({
     "user": ID,
-    "venue": ("str", filled, "an id"),
-    "category_id": ("str", filled, "an id"),
-    "category": ("str", filled, "the name of a category"),
+    "venue": filled("an id"),
+    "category_id": filled("an id"),
+    "category": filled("the name of a category"),
     "latitude": DEGREES,
     "longitude": DEGREES,
-    "offset": ("int64", integer, "whole minutes"),
-    "time": ("str", time(TIME, LETTERS), "a time such as Tue Apr 03 18:00:09 +0000 2012"),
-}, TIME, LETTERS)
+    "offset": whole(-(2**63), expected="whole minutes"),
+    "time": time(TIME, 30, "Tue Apr 03 18:00:09 +0000 2012"),
+}, TIME)
 
 
 def read_city(path: Path) -> Log:

@@ -7,17 +7,17 @@ import numpy as np
 from benchbase.data import Log
 
 from .places import place_table
-from .tables import DEGREES, ID, Table, first_rows, time, told
+from .tables import DEGREES, ID, checkins, first_rows, time, told
 
-TIME, LETTERS = "%Y-%m-%dT%H:%M:%S%z", 20
+TIME = "%Y-%m-%dT%H:%M:%S%z"
 
-TABLE = Table({
+TABLE = checkins({
     "user": ID,
-    "time": ("str", time(TIME, LETTERS), "a time such as 2010-10-19T23:55:27Z"),
+    "time": time(TIME, 20, "2010-10-19T23:55:27Z"),
     "latitude": DEGREES,
     "longitude": DEGREES,
     "place": ID,
-}, TIME, LETTERS)
+}, TIME)
 
 
 def read_gowalla(path: Path) -> Log:

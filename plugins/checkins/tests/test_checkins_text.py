@@ -9,7 +9,7 @@ import pytest
 from benchbase_checkins import benchbase_datasets, tables
 from benchbase_checkins.config import FoursquareConfig, GowallaConfig
 
-from benchbase.data import MissingFile
+from benchbase.data import MissingFile, table
 from benchbase.errors import DataError
 from benchbase.testing.contracts import DatasetContract
 
@@ -106,7 +106,7 @@ def slow_gowalla(path):
 
 @pytest.mark.parametrize("chunk", [3, 1_000])
 def test_both_are_what_a_slow_reader_reads(read, tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(tables, "CHUNK", chunk)
+    monkeypatch.setattr(table, "CHUNK", chunk)
     draw = np.random.default_rng(chunk)
     city, walks = [], []
     for _ in range(200):
@@ -184,7 +184,7 @@ def test_what_the_fast_reader_finds_wrong_and_the_slow_one_does_not_is_an_error_
         raise ValueError("odd")
 
     monkeypatch.setattr(tables, "outside", odd)
-    with pytest.raises(DataError, match=r"Checkins.txt: no table of check-ins \(odd\). Expected"):
+    with pytest.raises(DataError, match=r"Checkins.txt: cannot be read as a table \(odd\). Expected"):
         read("gowalla")
 
 
