@@ -2,6 +2,7 @@
 
 from .card import render, with_split
 from .catalogue import Catalogue, Categories
+from .counts import counts_before
 from .encode import encode
 from .filters import DatasetConfig
 from .interactions import Interactions
@@ -31,6 +32,7 @@ __all__ = [
     "SplitRule",
     "Truth",
     "cache_folder",
+    "counts_before",
     "default_cache",
     "encode",
     "find_file",

@@ -1,0 +1,52 @@
+"""Parameters of the KuaiRand data sets."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from benchbase.data import DatasetConfig
+
+EARLY, LATE = "4_08_to_4_21", "4_22_to_5_08"
+
+
+class KuaiRandConfig(DatasetConfig):
+    """Videos shown in an app, and what users did with each; in one of three sizes."""
+
+    size: Literal["pure", "1k", "27k"] = Field("pure", description="The release: KuaiRand-Pure, -1K or -27K")
+    log: Literal["standard", "random", "both"] = Field(
+        "standard", description="Videos that the app recommended, those drawn at random in their place, or both"
+    )
+    period: Literal["all", "early", "late"] = Field(
+        "all", description="April 8 to 21, April 22 to May 8, or both; the random log is of the second alone"
+    )
+    counts: bool = Field(True, description="Late features that count earlier events and actions of user and video")
+    videos: bool = Field(True, description="Read what the videos are: author, duration, kinds, tags, music")
+    path: Path | None = Field(None, description="Folder that holds the release's CSV files, packed (.gz) or not")
+
+    @model_validator(mode="after")
+    def _some_log(self) -> "KuaiRandConfig":
+        if self.log == "random" and self.period == "early":
+            raise ValueError(
+                "log random has no events in period early. Expected period late or all. "
+                "Videos were drawn at random from April 22 on."
+            )
+        return self
+
+    @property
+    def logs(self) -> list[str]:
+        """What the log files are called, in the order of their events."""
+        parts = ("_part1", "_part2") if self.size == "27k" else ("",)
+        wanted = {"all": (EARLY, LATE), "early": (EARLY,), "late": (LATE,)}[self.period]
+        standard = [f"log_standard_{when}_{self.size}{part}.csv" for when in wanted for part in parts]
+        random = [f"log_random_{LATE}_{self.size}.csv"]
+        return {
+            "standard": standard,
+            "random": random,
+            "both": standard + (random if LATE in wanted else []),
+        }[self.log]
+
+    @property
+    def names(self) -> list[str]:
+        """What all files are called that are read."""
+        return self.logs + ([f"video_features_basic_{self.size}.csv"] if self.videos else [])
