@@ -6,7 +6,7 @@ from pathlib import Path
 from benchbase import DataContext, DatasetSpec, Source, hookimpl
 from benchbase.data import Log
 
-from .config import MovieLensConfig
+from .config import ActionsConfig, MovieLensConfig, ReleaseConfig
 from .releases import HOME, RELEASES, Release
 
 SOURCE = Source(paper="Harper & Konstan 2015, The MovieLens Datasets: History and Context", url=HOME)
@@ -19,18 +19,30 @@ def build(config: MovieLensConfig, context: DataContext, release: Release) -> Lo
     return read_release(release, config, context)
 
 
-def files(config: MovieLensConfig, context: DataContext, release: Release) -> list[Path]:
+def files(config: ReleaseConfig, context: DataContext, release: Release) -> list[Path]:
     """The files of the release that are read."""
     from .fetching import locate
 
     return locate(release, config, context)
 
 
-def fetch(config: MovieLensConfig, context: DataContext, release: Release) -> list[Path]:
+def fetch(config: ReleaseConfig, context: DataContext, release: Release) -> list[Path]:
     """Bring the archive, check it against its pinned hash and unpack what is read."""
     from .fetching import bring
 
     return bring(release, config, context)
+
+
+def release_of(config: ActionsConfig) -> Release:
+    """The release that a suite names."""
+    return next(release for release in RELEASES if release.name == f"ml_{config.release}")
+
+
+def build_actions(config: ActionsConfig, context: DataContext) -> Log:
+    """Read ratings as actions, and films."""
+    from .reading import read_actions
+
+    return read_actions(release_of(config), config, context)
 
 
 @hookimpl
@@ -46,4 +58,14 @@ def benchbase_datasets() -> list[DatasetSpec]:
             licence=release.licence,
         )
         for release in RELEASES
+    ] + [
+        DatasetSpec(
+            name="ml_actions",
+            config=ActionsConfig,
+            build=build_actions,
+            files=lambda config, context: files(config, context, release_of(config)),
+            fetch=lambda config, context: fetch(config, context, release_of(config)),
+            source=SOURCE,
+            licence="that of the release: research only, non-commercial (see its README)",
+        )
     ]

@@ -13,7 +13,7 @@ from benchbase import DataContext
 from benchbase.data import MissingFile, cache_folder, find_files
 from benchbase.errors import DataError
 
-from .config import MovieLensConfig
+from .config import ReleaseConfig
 from .releases import HOME, Release
 
 BASE = "https://files.grouplens.org/datasets/movielens"
@@ -23,7 +23,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """What a disk answers that can hold no more; an error of the connection has no number of this kind."""
 
 
-def locate(release: Release, config: MovieLensConfig, context: DataContext) -> list[Path]:
+def locate(release: Release, config: ReleaseConfig, context: DataContext) -> list[Path]:
     """The files that are read: in `path`, or in the first whole folder with the release's name, the fetched one last.
 
     Errors: `MissingFile` that says what each folder lacks.
@@ -41,7 +41,7 @@ def _downloads(context: DataContext) -> Path:
     return cache_folder(context) / "downloads"
 
 
-def bring(release: Release, config: MovieLensConfig, context: DataContext) -> list[Path]:
+def bring(release: Release, config: ReleaseConfig, context: DataContext) -> list[Path]:
     """Fetch, check, unpack: the files, whole or not at all. Errors: `DataError`."""
     if config.path is not None:
         return locate(release, config, context)

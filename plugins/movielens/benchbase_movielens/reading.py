@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, Log, open_text, reading
+from benchbase.data import ItemTable, Log, counts_before, open_text, reading
 from benchbase.errors import DataError
 
-from .config import MovieLensConfig
+from .config import ActionsConfig, MovieLensConfig
 from .fetching import locate
 from .releases import Release
 
@@ -41,6 +41,19 @@ def read_release(release: Release, config: MovieLensConfig, context: DataContext
         user, item, rating, timestamp = user[keep], item[keep], rating[keep], timestamp[keep]
     table = _table(_films(release, movies, genres))
     return Log(user, item, timestamp, {"rating": rating}, items=table, file_order=False, removed=removed)
+
+
+def read_actions(release: Release, config: ActionsConfig, context: DataContext) -> Log:
+    """The log of a release whose actions say how good a rating was; the rating itself is not among them.
+
+    Errors: `DataError` for files that are not in the release's format.
+    """
+    ratings, movies, *genres = locate(release, config, context)
+    user, item, rating, timestamp = _ratings(release, ratings)
+    actions = {"at_least_3": rating >= 3, "at_least_4": rating >= 4, "is_5": rating == 5}
+    counts = counts_before(user, item, timestamp, actions) if config.counts else {}
+    table = _table(_films(release, movies, genres))
+    return Log(user, item, timestamp, actions, counts, table, file_order=False)
 
 
 def _ratings(release: Release, path: Path) -> list[np.ndarray]:

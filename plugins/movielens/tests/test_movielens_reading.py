@@ -11,6 +11,7 @@ from benchbase_movielens.config import MovieLensConfig
 from benchbase import DataContext
 from benchbase.data import MissingFile, prepare
 from benchbase.errors import DataError
+from benchbase.testing.contracts import DatasetContract
 
 SPECS = {spec.name: spec for spec in benchbase_datasets()}
 
@@ -19,7 +20,7 @@ SPECS = {spec.name: spec for spec in benchbase_datasets()}
 def read(tmp_path):
     def read(name, **parameters):
         context = DataContext(folders=(tmp_path,), cache=tmp_path / "cache")
-        return prepare(SPECS[name], MovieLensConfig(**parameters), context)
+        return prepare(SPECS[name], SPECS[name].config(**parameters), context)
 
     return read
 
@@ -35,7 +36,8 @@ def title(catalogue, film):
 
 
 def test_the_offered_data_sets():
-    assert list(SPECS) == ["ml_100k", "ml_1m", "ml_10m", "ml_20m", "ml_25m", "ml_32m", "ml_latest_small"]
+    assert list(SPECS) == ["ml_100k", "ml_1m", "ml_10m", "ml_20m", "ml_25m", "ml_32m", "ml_latest_small",
+                           "ml_actions"]
     assert not any(spec.redistributable for spec in SPECS.values())
 
 
@@ -198,3 +200,56 @@ def test_packed_files_are_found(read, small):
         stream.write((small / "ratings.csv").read_bytes())
     (small / "ratings.csv").unlink()
     assert read("ml_20m").card["events"] == 3
+
+
+def test_ratings_as_actions(read, tmp_path):
+    folder = tmp_path / "ml-1m"
+    folder.mkdir()
+    ratings = [(1, 10, 5, 100), (1, 20, 2, 200), (1, 30, 3, 200), (2, 10, 4, 300)]
+    (folder / "ratings.dat").write_text("".join("::".join(map(str, row)) + "\n" for row in ratings))
+    (folder / "movies.dat").write_text("".join(f"{film}::A (1990)::Drama\n" for film in (10, 20, 30)))
+    found = read("ml_actions")
+    log = found.interactions
+    assert log.action_names == log.label_names == ("at_least_3", "at_least_4", "is_5")
+    rows = {(user, int(found.catalogue.item_ids[item])): row for row, (user, item) in enumerate(
+        zip(np.repeat(log.user_ids, np.diff(log.offsets)).tolist(), log.item, strict=True))}
+    assert {key: log.actions[row].tolist() for key, row in rows.items()} == {
+        (1, 10): [1, 1, 1], (1, 20): [0, 0, 0], (1, 30): [1, 0, 0], (2, 10): [1, 1, 0]}
+    counts = {name: np.expm1(log.features[:, place]) for place, name in enumerate(log.feature_names)}
+    assert counts["user_events"][rows[1, 20]] == counts["user_events"][rows[1, 30]] == pytest.approx(1)  # one second
+    assert counts["item_is_5"][rows[2, 10]] == pytest.approx(1) and counts["user_is_5"][rows[2, 10]] == 0
+    assert read("ml_actions", counts=False).interactions.feature_names == ()
+
+
+@pytest.mark.parametrize("release", ["100k", "latest_small"])
+def test_actions_of_a_real_release(read, real_data, release):
+    folder = real_data({"100k": "ml-100k", "latest_small": "ml-latest-small"}[release])
+    plain, found = read(f"ml_{release}", path=folder), read("ml_actions", release=release, path=folder)
+    rating, actions = plain.interactions.actions[:, 0], found.interactions.actions
+    np.testing.assert_array_equal(found.interactions.item, plain.interactions.item)
+    np.testing.assert_array_equal(actions, np.stack([rating >= 3, rating >= 4, rating == 5], axis=1))
+
+
+def test_actions_are_fetched_like_their_release(read, tmp_path):
+    with pytest.raises(DataError, match=r"ml-32m"):
+        read("ml_actions", release="32m")
+
+
+@pytest.fixture(autouse=True, scope="class")
+def folder(request, tmp_path_factory):
+    """A release for the contracts."""
+    if request.cls is not None:
+        place = tmp_path_factory.mktemp("files")
+        (place / "ml-1m").mkdir()
+        (place / "ml-1m" / "ratings.dat").write_text(
+            "1::10::5::100\n1::20::2::200\n1::30::3::200\n2::10::4::300\n2::20::1::50\n")
+        (place / "ml-1m" / "movies.dat").write_text("10::A (1990)::Drama\n20::B::Comedy|Drama\n")
+        request.cls.folders = (place,)
+
+
+class TestRatings(DatasetContract):
+    spec = SPECS["ml_1m"]
+
+
+class TestActions(DatasetContract):
+    spec = SPECS["ml_actions"]
