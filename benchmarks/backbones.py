@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is import
 import numpy as np
 import torch
 from shapes import experiment, ml_1m
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchbase.assemble import Experiment
 from benchbase.config import read_part
@@ -89,8 +90,33 @@ class Contender:
                 f"{self.peak / MIB:6.0f} MiB  ratio {reference / median:5.2f}")
 
 
+def _attention_flops(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: object,
+                     out_shape: object = None, **named: object) -> int:
+    """Those of fused attention on a CPU, which torch's counter does not know; a triangle counts as a square, as there."""
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_gradient_flops(gradient: tuple[int, ...], query: tuple[int, ...], key: tuple[int, ...],
+                              value: tuple[int, ...], *rest: object, out_shape: object = None, **named: object) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+def flops(contender: Contender) -> int:
+    """Floating-point operations of the products of one training step."""
+    aten = torch.ops.aten
+    known = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+             aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_gradient_flops}
+    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+        contender.step()
+    return int(counter.get_total_flops())
+
+
 def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22) -> None:
-    """Let contenders of one world take turns, and print each one's median step as a ratio to the reference's."""
+    """Let contenders of one world take turns, and print each one's median step as a ratio to the reference's.
+
+    Operations are counted in a step of their own, of a batch as large as the others.
+    """
+    counted = {name: flops(each) for name, each in running.items()}
     for each in running.values():
         each.warm_up()
     for _ in range(steps):
@@ -100,7 +126,8 @@ def take_turns(running: Mapping[str, Contender], steps: int, reference: str, wid
     for name, each in running.items():
         median = statistics.median(each.spent)
         print(f"{name:<{width}}{median * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
-              f"ratio {median / first:5.2f}")
+              f"ratio {median / first:5.2f}   {counted[name] / 1e9:7.2f} GFLOP, ratio "
+              f"{counted[name] / counted[reference]:5.2f}, {counted[name] / median / 1e9:5.1f} a second")
 
 
 def timed(world: World) -> World:
