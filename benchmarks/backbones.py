@@ -92,7 +92,7 @@ class Contender:
 
 def _attention_flops(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: object,
                      out_shape: object = None, **named: object) -> int:
-    """Those of fused attention on a CPU, which torch's counter does not know; a triangle counts as a square, as there."""
+    """Those of fused attention on a CPU, which torch's counter does not know; a triangle counts as a square there."""
     return sdpa_flop_count(query, key, value)
 
 

@@ -1,4 +1,4 @@
-"""No backbone lets AttnLFA, AttnMVP or the interleaved baseline see what they predict: nor by items, actions or times."""
+"""No backbone lets a model of the action task see what it predicts: nor by items, actions or times."""
 
 from dataclasses import replace
 from typing import Any
