@@ -22,6 +22,7 @@ class KuaiRandConfig(DatasetConfig):
     )
     counts: bool = Field(True, description="Late features that count earlier events and actions of user and video")
     videos: bool = Field(True, description="Read what the videos are: author, duration, kinds, tags, music")
+    domain: Literal["none", "music"] = Field("none", description="What the domains are: none, or types of music")
     path: Path | None = Field(None, description="Folder that holds the release's CSV files, packed (.gz) or not")
 
     @model_validator(mode="after")
@@ -31,6 +32,8 @@ class KuaiRandConfig(DatasetConfig):
                 "log random has no events in period early. Expected period late or all. "
                 "Videos were drawn at random from April 22 on."
             )
+        if self.domain == "music" and not self.videos:
+            raise ValueError("domain music is read from the videos, which are off. Expected videos true.")
         return self
 
     @property

@@ -109,7 +109,8 @@ def read_release(config: KuaiRandConfig, files: list[Path]) -> Log:
     if config.counts:
         features |= counts_before(user, video, time, flags)
     play_time = np.log1p(events["play_time_ms"] / MILLISECONDS).astype(np.float32)
-    return Log(user, video, time, {**flags, "play_time": play_time}, features, _videos(videos[0]) if videos else None,
+    return Log(user, video, time, {**flags, "play_time": play_time}, features,
+               _videos(videos[0], config.domain == "music") if videos else None,
                ticks=MILLISECONDS, file_order=False,
                removed={"showings that are logged again": again} if again else {})
 
@@ -156,18 +157,17 @@ def _known_before(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _videos(path: Path) -> ItemTable:
-    """Authors, durations in seconds (NaN where not known) and categories of the videos."""
+def _videos(path: Path, by_music: bool) -> ItemTable:
+    """Authors, durations in seconds (NaN where not known) and categories of the videos; perhaps domains by music."""
     import pandas as pd
 
     wanted = ["video_id", "author_id", "video_duration", *LABELS]
     table = pd.concat([chunk[wanted].astype(dict.fromkeys(LABELS, "str")) for chunk in VIDEOS.read(path)])
     seconds = table["video_duration"].to_numpy() / MILLISECONDS
-    return ItemTable(
-        table["video_id"].to_numpy(),
-        {name: _labels(table[column]) for column, name in LABELS.items()},
-        {"author": table["author_id"].to_numpy(), "duration": seconds.astype(np.float32)},
-    )
+    categories = {name: _labels(table[column]) for column, name in LABELS.items()}
+    domain = np.array(["".join(labels) for labels in categories["music"]], object) if by_music else None
+    columns = {"author": table["author_id"].to_numpy(), "duration": seconds.astype(np.float32)}
+    return ItemTable(table["video_id"].to_numpy(), categories, columns, domain)
 
 
 def _labels(texts: Any) -> list[tuple[str, ...]]:

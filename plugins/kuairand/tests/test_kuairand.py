@@ -109,6 +109,15 @@ def test_the_videos(read, tmp_path):
     assert duration == pytest.approx([87.433, math.nan, 1.0], nan_ok=True)
 
 
+def test_domains_by_music(read, tmp_path):
+    put_all(tmp_path)
+    catalogue = read("kuairand", domain="music").catalogue
+    named = dict(zip(catalogue.item_ids.tolist()[1:], catalogue.domain.tolist()[1:], strict=True))
+    assert catalogue.domain_names == ("4", "9") and named == {7: 1, 8: -1, 9: 0}
+    with pytest.raises(ValueError, match=r"domain music is read from the videos, which are off\. Expected videos true"):
+        KuaiRandConfig(domain="music", videos=False)
+
+
 @pytest.mark.parametrize(("parameters", "expected"), [
     ({"period": "early"}, [(1, 7, 0), (1, 8, 0), (2, 7, 0)]),
     ({"period": "late"}, [(1, 7, 9), (2, 9, 9)]),
