@@ -60,16 +60,28 @@ class Entry:
         return any(record.facts.get("deterministic", "recommender" in record.facts["configuration"])
                    for record in self.good)
 
-    def values(self, metric: str) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
-        """Seed -> users and their values."""
+    def values(self, metric: str, domain: int | None = None) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
+        """Seed -> users and their values, of a ranking metric perhaps over the events of one domain alone."""
         if action_metric(metric) is None:
-            return {record.facts["seed"]: user_values(self._events[record.run_id], metric) for record in self.good}
+            return {record.facts["seed"]: user_values(self._targets(record, domain), metric) for record in self.good}
         found = {}
         for record in self.good:
             table = self._users[record.run_id]
             own = table["metric"] == metric
             found[record.facts["seed"]] = table["user"][own], table["value"][own]
         return found
+
+    def targets(self, domain: int) -> tuple[int, int]:
+        """How many users have targets in a domain, and how many events that are."""
+        events = self._targets(self.good[0], domain)
+        return len(set(events["user"].tolist())), len(events["user"])
+
+    def _targets(self, record: Record, domain: int | None) -> Mapping[str, NDArray[Any]]:
+        events = self._events[record.run_id]
+        if domain is None:
+            return events
+        own = events["domain"] == domain
+        return {name: values[own] for name, values in events.items()}
 
     @cached_property
     def _users(self) -> Mapping[str, dict[str, NDArray[Any]]]:

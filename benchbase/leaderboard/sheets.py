@@ -7,6 +7,7 @@ from ..stats import Interval, Source
 from . import words
 from .attribution import Attribution
 from .curves import Curve
+from .domains import Domains, Within
 from .figures import Figure
 from .table import Leaderboard, Table
 from .truths import Truths
@@ -27,6 +28,8 @@ class Sheet:
 def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     """The sheets of a table that have a line."""
     metric = board.metrics[0] if board.metrics else ""
+    if table.domains:
+        yield _domains(table.domains, board)
     if table.attribution:
         yield from _attribution(table.attribution, metric)
     if table.truths:
@@ -39,6 +42,24 @@ def curve_sheet(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     """The learning curves of a table, if it has some."""
     if table.curves:
         yield _curves(table.curves, board.metrics[0])
+
+
+def _domains(found: Domains, board: Leaderboard) -> Sheet:
+    """A line for each domain: there may be more of them than entries."""
+    lines = tuple(
+        (name, f"{users:,}", f"{events:,}", *(_within(each[place]) for each in found.entries.values()))
+        for place, (name, users, events) in enumerate(zip(found.names, found.users, found.events, strict=True))
+    )
+    tested = f" (less {board.baseline}; p corrected over {found.tests} tests)" if found.tests else ""
+    return Sheet(f"By domain of the target, {board.metrics[0]}{tested}", ("domain", "users", "events", *found.entries),
+                 lines)
+
+
+def _within(each: Within) -> str:
+    """A mean, and how far it is from the baseline's."""
+    if each.difference is None or each.p_holm is None:
+        return words.number(each.mean)
+    return f"{words.number(each.mean)} ({words.signed(each.difference)}, p {words.p_value(each.p_holm)})"
 
 
 def _attribution(found: Attribution, metric: str) -> Iterator[Sheet]:

@@ -24,11 +24,12 @@ from ..stats.nested import same_users, stack
 from . import notes
 from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
+from .domains import Domains, domains_of
 from .figures import Figure, figures_of
 from .load import Entry, Folder, load_folder
 from .truths import Truths, truths_of
+from .verdicts import verdict
 
-ALPHA = 0.05
 LEVEL = 0.95
 RESAMPLES = 2000
 TIED = 1e-12
@@ -58,9 +59,7 @@ class Versus:
     @property
     def verdict(self) -> str:
         """Better or worse only where the corrected test says so."""
-        if self.p_holm > ALPHA:
-            return "no difference shown"
-        return "better" if (self.difference > 0) == self.higher_is_better else "worse"
+        return verdict(self.difference, self.p_holm, self.higher_is_better)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
-    several share a part, published figures, learning curves, and what the truth behind the data says.
+    several share a part, published figures, learning curves, what the truth behind the data says, and domains.
     """
 
     dataset: str
@@ -95,6 +94,7 @@ class Table:
     figures: tuple[Figure, ...] = ()
     curves: tuple[Curve, ...] = ()
     truths: Truths | None = None
+    domains: Domains | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     found = (*notes.of_table(folder, dataset, entries, baseline), *(earned.notes if earned else ()))
     return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing), found, earned,
                  tuple(figures), tuple(curves_of(good, metrics[0])) if users else (),
-                 truths_of(good, metrics[0]) if users else None)
+                 truths_of(good, metrics[0]) if users else None,
+                 domains_of(good, metrics[0], baseline, LEVEL) if users else None)
 
 
 def _values(entries: Sequence[Entry], metric: str) -> dict[str, NDArray[np.float64]]:

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from ..metrics import action_metric, higher_is_better
 from ..stats import Interval
-from .table import ALPHA, LEVEL, Leaderboard, Row, Table
+from .table import LEVEL, Leaderboard, Row, Table
+from .verdicts import ALPHA
 
 
 class Ends(Protocol):

@@ -77,6 +77,7 @@ class Card(Form):
     density: Amount
     licence: str
     splits: dict[str, SplitFacts] = {}
+    domains: list[str] = []
 
 
 class DataFacts(Form):

@@ -60,8 +60,8 @@ def make_facts(run_id: str, label: str, dataset: str, seed: int, **changes: Any)
     }
 
 
-def events(above: Any, users: Any = None) -> dict[str, Any]:
-    """Counts of one event per user, of 100 candidates without ties."""
+def events(above: Any, users: Any = None, domain: Any = None) -> dict[str, Any]:
+    """Counts of one event per user, of 100 candidates without ties; `domain` of each, or none."""
     above = np.asarray(above, np.int32)
     users = np.arange(len(above)) if users is None else np.asarray(users)
     return {
@@ -70,7 +70,7 @@ def events(above: Any, users: Any = None) -> dict[str, Any]:
         "above": above,
         "tied": np.zeros(len(above), np.int32),
         "candidates": np.full(len(above), 100, np.int32),
-        "domain": np.full(len(above), -1, np.int16),
+        "domain": np.full(len(above), -1, np.int16) if domain is None else np.asarray(domain, np.int16),
     }
 
 
@@ -85,6 +85,8 @@ def make(tmp_path: Path) -> Make:
         plan: bool = True,
         facts: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
         users: Mapping[str, Any] | None = None,
+        domain: Any = None,
+        domains: Any = (),
         **heads: Any,
     ) -> Path:
         place, cells = tmp_path / folder / "runs", []
@@ -100,7 +102,9 @@ def make(tmp_path: Path) -> Make:
                 extra = dict((facts or {}).get((dataset, label), {}))
                 failed = isinstance(above, Mapping)
                 whole = make_facts(run_id, label, dataset, seed, **extra, **(above if failed else {}))
-                tables = {} if failed else {"events.parquet": events(above, (users or {}).get(label))}
+                if domains:
+                    whole["data"] = {**whole["data"], "card": {**CARD, "domains": domains}}
+                tables = {} if failed else {"events.parquet": events(above, (users or {}).get(label), domain)}
                 write_record(place / run_id, whole, tables)
         if plan:
             labels = list(dict.fromkeys(label for _, label in runs))
