@@ -90,3 +90,20 @@ entries:
     result = CliRunner().invoke(main, ["run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert all(text in result.output for text in ("AttnDHN", "auc.like", "no difference shown"))
+
+
+def test_the_best_that_the_leaderboard_names() -> None:
+    from benchbase_synthetic import truth
+
+    registry = Registry.load()
+    suite = load_suite(Path(__file__).parents[1] / "leaderboards" / "interleaving-actions" / "suite.yaml", registry)
+    data = load_data(suite, suite.datasets[0], registry, DataContext())
+    prepared, events = data.prepared, data.split.test_events
+    best = truth.best_probabilities(suite.datasets[0].config, prepared.interactions, prepared.catalogue, events,
+                                    window=suite.protocol.window)
+    names = prepared.interactions.action_names
+    labels = prepared.interactions.actions[events]
+    for figure in suite.published:
+        place = names.index(figure.metric.removeprefix("ne."))
+        assert figure.value == pytest.approx(_ne(labels[:, place], best[:, place]), abs=5e-5)
+    assert len(suite.published) == 4
