@@ -1,0 +1,76 @@
+"""Parameters of the objective and of the combiners."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from benchbase import CombinerConfig, Config
+
+
+class CrossDomainConfig(Config):
+    """What of the attention across domains is a loss."""
+
+    norm: Literal["row", "sum", "pair"] = Field(
+        "row", description="the mean over queries, a share from 0 to 1; the sum over a sequence's queries; or the mean "
+                           "over its pairs of events of different domains"
+    )
+    layers: Literal["mean", "sum", "last"] = Field("mean", description="which layers count, and how together")
+
+
+class BalanceConfig(CombinerConfig):
+    """Parameters that every combiner here has."""
+
+    balance: tuple[str, str] = Field(
+        ("softmax.softmax", "cross_domain_attention.mass"), description="the two losses, main first, as objective.term"
+    )
+
+
+class FixedConfig(BalanceConfig):
+    """One weight for all of training."""
+
+    alpha: float = Field(0.1, description="weight of the second loss beside the first, which has 1")
+
+
+class GradientConfig(BalanceConfig):
+    """Weights that follow from the two gradients of a step."""
+
+    every_n_steps: int = Field(1, ge=1, le=10_000, description="steps from one look at both gradients to the next")
+    iterations: int | None = Field(
+        None, ge=1, le=100_000, description="steps of Frank and Wolfe's method; null: the exact solution"
+    )
+
+
+class ParetoConfig(GradientConfig):
+    """The released algorithm: the least combination of normalised gradients and of preferences that are not met."""
+
+    scale: Literal["raw", "matched"] = Field(
+        "raw", description="what the weight multiplies: the second loss's gradient, or that as long as the first's"
+    )
+    nonnegative: bool = Field(False, description="never a weight below 0, which would raise the second loss")
+    ema: float = Field(0.0, ge=0, lt=1, description="share that the cosine keeps of what it was before")
+
+
+class MGDAConfig(GradientConfig):
+    """The least combination of two gradients, which descends on both."""
+
+    normalise: Literal["none", "l2", "loss"] = Field(
+        "l2", description="what each gradient is divided by first: nothing, its length, or its loss"
+    )
+
+
+class JacobianConfig(BalanceConfig):
+    """A published aggregator of gradients, from the library TorchJD."""
+
+    every_n_steps: int = Field(1, ge=1, le=10_000, description="steps from one look at both gradients to the next")
+    aggregator: Literal["upgrad", "dual_proj", "pcgrad", "imtl_g", "aligned_mtl"] = Field(
+        "upgrad", description="how two gradients become one"
+    )
+
+
+class LiteralConfig(BalanceConfig):
+    """Preference vectors and the region of the one that prefers the main loss, as the paper writes it."""
+
+    preferences: int = Field(5, ge=2, le=1000, description="preference vectors beside the first, K")
+    strict: bool = Field(
+        False, description="a preference is unmet only where it fits strictly better; as written the target counts too"
+    )
