@@ -3,7 +3,7 @@
 from benchbase import DataContext, DatasetSpec, hookimpl
 from benchbase.data import Catalogue, Log, Truth
 
-from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig
 
 
 def build_noise(config: NoiseConfig, context: DataContext) -> Log:
@@ -30,6 +30,12 @@ def build_actions(config: ActionsConfig, context: DataContext) -> Log:
     return actions(config, context.seed)
 
 
+def build_domains(config: DomainsConfig, context: DataContext) -> Log:
+    from .worlds import domains
+
+    return domains(config, context.seed)
+
+
 def causal_truth(config: CausalConfig, catalogue: Catalogue, seed: int) -> Truth:
     from .judge import GraphTruth
 
@@ -53,5 +59,6 @@ def benchbase_datasets() -> list[DatasetSpec]:
             ("markov", MarkovConfig, build_markov, None),
             ("causal", CausalConfig, build_causal, causal_truth),
             ("actions", ActionsConfig, build_actions, None),
+            ("domains", DomainsConfig, build_domains, None),
         )
     ]

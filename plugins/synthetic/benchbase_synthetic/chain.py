@@ -49,14 +49,14 @@ def make_chain(config: MarkovConfig, seed: int) -> Chain:
     """The chain of a configuration: the same for the same sizes and data seed, whatever the number of users."""
     rng = np.random.default_rng([seed, 1])
     n, k = config.n_items, config.successors
-    successors = _distinct(rng, n, k)
+    successors = distinct(rng, n, k)
     first = rng.uniform(config.low, config.high, n) if k > 1 else np.ones(n)
     rest = np.repeat((1 - first)[:, None] / max(k - 1, 1), k - 1, axis=1)
     weights = np.concatenate((first[:, None], rest), axis=1)
     return Chain(successors, weights, config.jump, _stationary(successors, weights, config.jump))
 
 
-def _distinct(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
+def distinct(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
     """k distinct items for each of n: draw, and draw rows again that hold one twice."""
     if 2 * k > n:
         return np.argsort(rng.random((n, n)), axis=1)[:, :k]

@@ -98,3 +98,26 @@ class ActionsConfig(World):
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}.")
         return self
+
+
+class DomainsConfig(World):
+    """Markov chains of several domains in one sequence: the next item follows from the last one of its own domain, or,
+    for a share of the events, from the last one of another.
+    """
+
+    domains: int = Field(2, ge=2, le=100, description="Domains, of equally many items each")
+    successors: int = Field(2, ge=1, description="Items of its domain that may follow an item")
+    low: float = Field(0.7, gt=0, le=1, description="Least probability of the first successor, among items")
+    high: float = Field(0.9, gt=0, le=1, description="Greatest probability of the first successor, among items")
+    transfer: float = Field(0.0, ge=0, le=1, description="Share of the other events that another domain decides")
+    noise: float = Field(0.1, ge=0, le=1, description="Share of events that are any item of their domain")
+    stay: float = Field(0.5, ge=0, lt=1, description="Probability that an event is of the last one's domain")
+    corrupt: float = Field(0.0, ge=0, le=1, description="Share of items whose domain the catalogue names wrongly")
+
+    @model_validator(mode="after")
+    def _chains(self) -> "DomainsConfig":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}.")
+        if self.successors > (size := self.n_items // self.domains):
+            raise ValueError(f"successors {self.successors} exceed the {size} items of a domain.")
+        return self

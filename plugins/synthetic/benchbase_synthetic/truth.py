@@ -6,10 +6,11 @@ from benchbase.data import Catalogue, Interactions, Log
 from benchbase.errors import DataError
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig
 from .graph import Process
+from .mixture import make_mixture
 from .taste import agreement, make_tastes
-from .worlds import causal, markov, noise
+from .worlds import causal, domains, markov, noise
 
 
 def best_recall(config: NoiseConfig | MarkovConfig, k: int = 1, seed: int = 0) -> float:
@@ -30,7 +31,7 @@ def best_recall_at_1(config: NoiseConfig | MarkovConfig, seed: int = 0) -> float
 
 
 def best_recall_given(
-    config: MarkovConfig | CausalConfig,
+    config: MarkovConfig | CausalConfig | DomainsConfig,
     interactions: Interactions,
     catalogue: Catalogue,
     events: np.ndarray,
@@ -39,29 +40,35 @@ def best_recall_given(
 ) -> float:
     """As `best_recall`, but for these evaluated events, given what their users did before: less noise by one source.
 
-    Of the causal world this is all that is known, and of its raw scale alone: `DataError` otherwise.
+    Of the causal world and of that of domains this is all that is known, and of the first for its raw scale alone:
+    `DataError` otherwise.
     """
     check_items(config, seed)
-    if isinstance(config, CausalConfig):
-        return float(_top(_law_of_next(config, interactions, catalogue, events, seed), k).mean())
+    if not isinstance(config, MarkovConfig):
+        return float(_top(law_of_next(config, interactions, catalogue, events, seed), k).mean())
     last = catalogue.item_ids[interactions.item[events - 1]] - 1
     return float(_top(make_chain(config, seed).matrix(), k)[last].mean())
 
 
-def _law_of_next(config: CausalConfig, interactions: Interactions, catalogue: Catalogue, events: np.ndarray,
-                 seed: int) -> np.ndarray:
-    """The law of each of these events given all before it, (n, n_items)."""
-    if config.scale != "raw":
+def law_of_next(config: CausalConfig | DomainsConfig, interactions: Interactions, catalogue: Catalogue,
+                events: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The law of each of these events given all before it, (n, n_items), columns by original id.
+
+    Errors: `DataError` for a causal world of another scale than raw.
+    """
+    if isinstance(config, CausalConfig) and config.scale != "raw":
         raise DataError(f"scale {config.scale}: the best recall is not known. Expected raw, whose utilities have noise "
                         "of one variance. Ask for scale: raw.")
     first = interactions.offsets[np.searchsorted(interactions.offsets, events, side="right") - 1]
     lengths = events - first
-    at = first[:, None] + np.arange(lengths.max(initial=0))
+    at = first[:, None] + np.arange(lengths.max(initial=0) + isinstance(config, DomainsConfig))
     items = catalogue.item_ids[interactions.item[np.minimum(at, len(interactions.item) - 1)]] - 1
+    if isinstance(config, DomainsConfig):
+        return make_mixture(config, seed).law(items, lengths)
     return Process(config, seed).law(items, lengths)
 
 
-def check_items(config: NoiseConfig | MarkovConfig | CausalConfig, seed: int = 0) -> None:
+def check_items(config: NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig, seed: int = 0) -> None:
     """Refuse a world some of whose items have no event before the last two of every user, which a split may hold out.
 
     A model ranks the items that have events: fewer than the law chooses from, if some have none; and an item that the
@@ -78,9 +85,11 @@ def check_items(config: NoiseConfig | MarkovConfig | CausalConfig, seed: int = 0
         )
 
 
-def _logged(config: NoiseConfig | MarkovConfig | CausalConfig, seed: int) -> Log:
+def _logged(config: NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig, seed: int) -> Log:
     if isinstance(config, NoiseConfig):
         return noise(config, seed)
+    if isinstance(config, DomainsConfig):
+        return domains(config, seed)
     return markov(config, seed) if isinstance(config, MarkovConfig) else causal(config, seed)
 
 

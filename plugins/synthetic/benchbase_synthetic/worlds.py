@@ -7,8 +7,9 @@ import numpy as np
 from benchbase.data import ItemTable, Log
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, MarkovConfig, NoiseConfig, World
+from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig, World
 from .graph import Process
+from .mixture import labels, make_mixture
 from .taste import KINDS, act, make_tastes
 
 START = 1_577_836_800
@@ -40,6 +41,15 @@ def actions(config: ActionsConfig, seed: int) -> Log:
     kinds: list[tuple[str, ...]] = [(KINDS[kind],) for kind in make_tastes(config, seed).kind]
     table = ItemTable(ids=np.arange(1, config.n_items + 1), categories={"kind": kinds})
     return _log(config, items, rng, act(config, items, seed), table)
+
+
+def domains(config: DomainsConfig, seed: int) -> Log:
+    """Sequences of the mixture that `make_mixture` gives for the same configuration and seed."""
+    rng = np.random.default_rng([seed, 0])
+    mixture = make_mixture(config, seed)
+    names = np.array([f"domain {number + 1}" for number in range(config.domains)], object)
+    table = ItemTable(ids=np.arange(1, config.n_items + 1), domain=names[labels(mixture, seed)])
+    return _log(config, mixture.sample(*_shape(config), rng), rng, table=table)
 
 
 def _shape(config: World) -> tuple[int, int]:

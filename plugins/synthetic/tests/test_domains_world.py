@@ -1,0 +1,110 @@
+"""The world of several domains: its law, by frequencies and by hand, and what the best model reaches."""
+
+import numpy as np
+import pytest
+from benchbase_synthetic import benchbase_datasets, truth
+from benchbase_synthetic.config import DomainsConfig
+from benchbase_synthetic.mixture import labels, make_mixture
+from benchbase_synthetic.worlds import domains
+from pydantic import ValidationError
+
+from benchbase.data import encode
+from benchbase.testing.contracts import DatasetContract
+
+SPEC = {spec.name: spec for spec in benchbase_datasets()}["domains"]
+SMALL = {"n_items": 12, "successors": 2}
+
+
+class TestDomains(DatasetContract):
+    spec = SPEC
+    config = SPEC.config(n_users=30, events=8, events_spread=3, domains=3, transfer=0.4, corrupt=0.2, **SMALL)
+
+
+def sequences(seed=0, n_users=4_000, steps=6, **parameters):
+    config = DomainsConfig(**{**SMALL, **parameters})
+    mixture = make_mixture(config, seed)
+    return config, mixture, mixture.sample(n_users, steps, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("parameters", [
+    {}, {"transfer": 1.0}, {"transfer": 0.5, "domains": 3}, {"noise": 1.0}, {"noise": 0.0, "stay": 0.0},
+    {"domains": 6, "transfer": 0.3, "stay": 0.9}, {"successors": 1}])
+def test_items_occur_as_often_as_the_law_says(parameters):
+    """Expected and found counts of every item, summed over all sequences, at each position."""
+    _, mixture, items = sequences(n_users=20_000, **parameters)
+    for step in range(items.shape[1]):
+        law = mixture.law(items, np.full(len(items), step))
+        np.testing.assert_allclose(law.sum(axis=1), 1)
+        expected, found = law.sum(axis=0), np.bincount(items[:, step], minlength=law.shape[1])
+        spread = np.sqrt((law * (1 - law)).sum(axis=0))
+        assert (np.abs(found - expected) <= 5 * spread + 1e-9).all()
+
+
+def test_the_law_of_one_event_by_hand():
+    config, mixture, _ = sequences(domains=3, transfer=0.25, noise=0.2, stay=0.6, successors=2)
+    past = [0, 1, 5, 4, 5]  # domain 0, 0, 1, 1, 1
+    law = mixture.law(np.array([[*past, 0]]), np.array([5]))[0]
+    by_hand = np.zeros(12)
+    for domain, (own, foreign) in enumerate(((1, 5), (5, 1), (None, 5))):
+        move = 0.6 if domain == 1 else 0.2
+        members = np.flatnonzero(mixture.domain == domain)
+        by_hand[members] += move * config.noise / len(members)
+        rest = move * (1 - config.noise)
+        by_hand[mixture.across[foreign, domain]] += rest * 0.25
+        if own is None:
+            by_hand[members] += rest * 0.75 / len(members)
+        else:
+            by_hand[mixture.successors[own]] += rest * 0.75 * mixture.weights[own]
+    np.testing.assert_allclose(law, by_hand, atol=1e-12)
+
+
+def test_independent_domains_tell_nothing_of_each_other():
+    _, mixture, _ = sequences(transfer=0.0)
+    one, other = np.array([[0, 7, 0]]), np.array([[0, 9, 0]])
+    at = np.array([2])
+    mine = mixture.domain == 0
+    np.testing.assert_array_equal(mixture.law(one, at)[0, mine], mixture.law(other, at)[0, mine])
+
+
+@pytest.mark.parametrize("n_domains", [2, 5, 20])
+def test_domains_share_the_items_and_chains_stay_inside(n_domains):
+    config = DomainsConfig(n_items=103, domains=n_domains)
+    mixture = make_mixture(config, 0)
+    sizes = np.bincount(mixture.domain)
+    assert len(sizes) == n_domains and sizes.max() - sizes.min() <= 1
+    assert (mixture.domain[mixture.successors] == mixture.domain[:, None]).all()
+    for item, row in enumerate(mixture.across):
+        assert row[mixture.domain[item]] == -1
+        others = np.delete(np.arange(n_domains), mixture.domain[item])
+        assert (mixture.domain[row[others]] == others).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_a_share_of_the_labels_is_wrong(share):
+    config = DomainsConfig(n_items=60, domains=3, corrupt=share, n_users=100)
+    mixture = make_mixture(config, 0)
+    assert (labels(mixture, 0) != mixture.domain).sum() == round(60 * share)
+    _, catalogue, _ = encode(domains(config, 0), config, 0)
+    named = np.array([int(catalogue.domain_names[code].split()[1]) - 1 for code in catalogue.domain[1:]])
+    np.testing.assert_array_equal(named, labels(mixture, 0)[catalogue.item_ids[1:] - 1])
+    clean = domains(config.model_copy(update={"corrupt": 0.0}), 0)
+    np.testing.assert_array_equal(domains(config, 0).item, clean.item)  # the events are the same
+
+
+def test_the_best_recall_is_what_ranking_by_the_law_reaches():
+    config = DomainsConfig(n_items=30, n_users=3_000, events=12, domains=3, transfer=0.3)
+    interactions, catalogue, _ = encode(domains(config, 0), config, 0)
+    events = interactions.offsets[1:] - 1
+    law = truth.law_of_next(config, interactions, catalogue, events)
+    hit = law.argmax(axis=1) == catalogue.item_ids[interactions.item[events]] - 1
+    assert hit.mean() == pytest.approx(truth.best_recall_given(config, interactions, catalogue, events), abs=0.03)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"domains": 1}, "greater than or equal to 2"), ({"stay": 1.0}, "less than 1"),
+    ({"low": 0.95}, "low 0.95 is above"),
+    ({"n_items": 6, "domains": 3, "successors": 3}, "successors 3 exceed the 2 items of a domain"),
+])
+def test_parameters_out_of_bounds_are_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        DomainsConfig(**wrong)
