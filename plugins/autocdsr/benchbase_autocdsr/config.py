@@ -21,7 +21,7 @@ class BalanceConfig(CombinerConfig):
     """Parameters that every combiner here has."""
 
     balance: tuple[str, str] = Field(
-        ("softmax.softmax", "cross_domain_attention.mass"), description="the two losses, main first, as objective.term"
+        ("softmax.nll", "cross_domain_attention.mass"), description="the two losses, main first, as objective.term"
     )
 
 
