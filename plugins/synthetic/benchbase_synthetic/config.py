@@ -101,17 +101,17 @@ class ActionsConfig(World):
 
 
 class DomainsConfig(World):
-    """Markov chains of several domains in one sequence: the next item follows from the last one of its own domain, or,
-    for a share of the events, from the last one of another.
+    """Markov chains of several domains in one sequence: the next item is a successor of the last one of its own domain,
+    and for a share of the events the last one of another decides which.
     """
 
     domains: int = Field(2, ge=2, le=100, description="Domains, of equally many items each")
-    successors: int = Field(2, ge=1, description="Items of its domain that may follow an item")
+    successors: int = Field(4, ge=1, description="Items of its domain that may follow an item")
     low: float = Field(0.7, gt=0, le=1, description="Least probability of the first successor, among items")
     high: float = Field(0.9, gt=0, le=1, description="Greatest probability of the first successor, among items")
-    transfer: float = Field(0.0, ge=0, le=1, description="Share of the other events that another domain decides")
+    transfer: float = Field(0.0, ge=0, le=1, description="Share of the other events in which another domain decides")
     noise: float = Field(0.1, ge=0, le=1, description="Share of events that are any item of their domain")
-    stay: float = Field(0.5, ge=0, lt=1, description="Probability that an event is of the last one's domain")
+    stay: float = Field(0.8, ge=0, lt=1, description="Probability that an event is of the last one's domain")
     corrupt: float = Field(0.0, ge=0, le=1, description="Share of items whose domain the catalogue names wrongly")
 
     @model_validator(mode="after")

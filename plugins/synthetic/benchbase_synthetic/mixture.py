@@ -14,18 +14,18 @@ class Mixture:
     """The law of N items in D domains, numbered from 0.
 
     An event stays in the domain of the last one with probability `stay`, and goes to any other alike. There it is, with
-    probability `noise`, any item of the domain; else, with probability `transfer`, `across[item, domain]` of the last
-    item of another domain; else successors[item, k] of the last item of its own domain with probability weights[item,
-    k]. Where there is no such last item, any item of the domain.
+    probability `noise`, any item of the domain; else successors[item, k] of the last item of its own domain. Which k:
+    with probability `transfer`, decides[item] of the last item of another domain, else k with probability weights[item,
+    k]. Where there is no item of its own domain before, any item of the domain; where none of another, by the weights.
 
-    `domain` (N,); `successors`, `weights` (N, K), inside the domain; `across` (N, D), -1 for the item's own domain.
+    `domain` (N,); `successors`, `weights` (N, K), inside the domain; `decides` (N,), from 0 to K - 1.
     """
 
     config: DomainsConfig
     domain: np.ndarray
     successors: np.ndarray
     weights: np.ndarray
-    across: np.ndarray
+    decides: np.ndarray
 
     @property
     def n_domains(self) -> int:
@@ -51,10 +51,10 @@ class Mixture:
             any_item = rng.integers(first[goes], first[goes + 1])
             before, elsewhere = own[rows, goes], foreign[rows, goes]
             pick = (rng.random(n_rows)[:, None] >= cumulative[before]).sum(axis=1)
-            follows = np.where(before >= 0, self.successors[before, pick], any_item)
-            crosses = np.where(elsewhere >= 0, self.across[elsewhere, goes], any_item)
-            item = np.where(rng.random(n_rows) < self.config.transfer, crosses, follows)
-            items[:, step] = np.where(rng.random(n_rows) < self.config.noise, any_item, item)
+            crosses = (rng.random(n_rows) < self.config.transfer) & (elsewhere >= 0)
+            item = self.successors[before, np.where(crosses, self.decides[elsewhere], pick)]
+            anything = (rng.random(n_rows) < self.config.noise) | (before < 0)
+            items[:, step] = np.where(anything, any_item, item)
         return items
 
     def walk(self, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -87,21 +87,20 @@ class Mixture:
                 continue
             moves = self.moves(last[some])
             for domain in range(self.n_domains):
-                mine = self.domain == domain
-                inside = np.full((len(some), len(mine)), 0.0)
-                inside[:, mine] = 1 / size[domain]
-                any_item = inside.copy()
+                any_item = np.where(self.domain == domain, 1 / size[domain], 0.0)
                 before, elsewhere = own[some, domain], foreign[some, domain]
-                follows, crosses = any_item.copy(), any_item.copy()
+                known = np.tile(any_item, (len(some), 1))
                 has = np.flatnonzero(before >= 0)
-                follows[has] = 0
-                np.add.at(follows, (has[:, None], self.successors[before[has]]), self.weights[before[has]])
-                has = np.flatnonzero(elsewhere >= 0)
-                crosses[has] = 0
-                crosses[has, self.across[elsewhere[has], domain]] = 1
-                known = config.transfer * crosses + (1 - config.transfer) * follows
+                known[has] = 0
+                np.add.at(known, (has[:, None], self.successors[before[has]]), self._picks(before, elsewhere)[has])
                 found[some] += moves[:, [domain]] * (config.noise * any_item + (1 - config.noise) * known)
         return found
+
+    def _picks(self, own: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """How likely each successor of the own items (n,) is, given those of other domains (n,), (n, K)."""
+        share = np.where(foreign >= 0, self.config.transfer, 0.0)[:, None]
+        decided = np.eye(self.weights.shape[1])[self.decides[foreign]]
+        return np.asarray(share * decided + (1 - share) * self.weights[own])
 
 
 def make_mixture(config: DomainsConfig, seed: int) -> Mixture:
@@ -113,9 +112,8 @@ def make_mixture(config: DomainsConfig, seed: int) -> Mixture:
     successors = np.concatenate([first[place] + distinct(rng, size[place], k) for place in range(n_domains)])
     favourite = rng.uniform(config.low, config.high, n) if k > 1 else np.ones(n)
     rest = np.repeat((1 - favourite)[:, None] / max(k - 1, 1), k - 1, axis=1)
-    across = first + (rng.random((n, n_domains)) * size).astype(np.int64)
-    across[np.arange(n), domain] = -1
-    return Mixture(config, domain, successors, np.concatenate((favourite[:, None], rest), axis=1), across)
+    decides = rng.integers(0, k, n)
+    return Mixture(config, domain, successors, np.concatenate((favourite[:, None], rest), axis=1), decides)
 
 
 def labels(mixture: Mixture, seed: int) -> np.ndarray:

@@ -50,12 +50,24 @@ def test_the_law_of_one_event_by_hand():
         members = np.flatnonzero(mixture.domain == domain)
         by_hand[members] += move * config.noise / len(members)
         rest = move * (1 - config.noise)
-        by_hand[mixture.across[foreign, domain]] += rest * 0.25
         if own is None:
-            by_hand[members] += rest * 0.75 / len(members)
+            by_hand[members] += rest / len(members)
         else:
+            by_hand[mixture.successors[own, mixture.decides[foreign]]] += rest * 0.25
             by_hand[mixture.successors[own]] += rest * 0.75 * mixture.weights[own]
     np.testing.assert_allclose(law, by_hand, atol=1e-12)
+
+
+def test_before_anything_of_another_domain_the_own_one_decides():
+    _, mixture, _ = sequences(transfer=1.0, noise=0.0, stay=0.9)
+    law = mixture.law(np.array([[0, 0]]), np.array([1]))[0]
+    np.testing.assert_allclose(law[mixture.successors[0]], 0.9 * mixture.weights[0])
+
+
+def test_where_another_domain_decides_nothing_else_is_left_open():
+    _, mixture, _ = sequences(transfer=1.0, noise=0.0, stay=0.9)
+    law = mixture.law(np.array([[0, 7, 0]]), np.array([2]))[0]
+    assert law[mixture.successors[7, mixture.decides[0]]] == pytest.approx(0.9)
 
 
 def test_independent_domains_tell_nothing_of_each_other():
@@ -73,10 +85,7 @@ def test_domains_share_the_items_and_chains_stay_inside(n_domains):
     sizes = np.bincount(mixture.domain)
     assert len(sizes) == n_domains and sizes.max() - sizes.min() <= 1
     assert (mixture.domain[mixture.successors] == mixture.domain[:, None]).all()
-    for item, row in enumerate(mixture.across):
-        assert row[mixture.domain[item]] == -1
-        others = np.delete(np.arange(n_domains), mixture.domain[item])
-        assert (mixture.domain[row[others]] == others).all()
+    assert set(mixture.decides) == set(range(config.successors))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
