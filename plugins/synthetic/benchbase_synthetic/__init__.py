@@ -42,6 +42,12 @@ def causal_truth(config: CausalConfig, catalogue: Catalogue, seed: int) -> Truth
     return GraphTruth(config, catalogue, seed)
 
 
+def domain_truth(config: DomainsConfig, catalogue: Catalogue, seed: int) -> Truth:
+    from .crossing import DomainTruth
+
+    return DomainTruth(config, catalogue, seed)
+
+
 @hookimpl
 def benchbase_datasets() -> list[DatasetSpec]:
     return [
@@ -59,6 +65,6 @@ def benchbase_datasets() -> list[DatasetSpec]:
             ("markov", MarkovConfig, build_markov, None),
             ("causal", CausalConfig, build_causal, causal_truth),
             ("actions", ActionsConfig, build_actions, None),
-            ("domains", DomainsConfig, build_domains, None),
+            ("domains", DomainsConfig, build_domains, domain_truth),
         )
     ]

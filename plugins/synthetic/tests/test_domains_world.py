@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from benchbase_synthetic import benchbase_datasets, truth
 from benchbase_synthetic.config import DomainsConfig
+from benchbase_synthetic.crossing import DomainTruth
 from benchbase_synthetic.mixture import labels, make_mixture
 from benchbase_synthetic.worlds import domains
 from pydantic import ValidationError
@@ -117,3 +118,28 @@ def test_the_best_recall_is_what_ranking_by_the_law_reaches():
 def test_parameters_out_of_bounds_are_refused(wrong, message):
     with pytest.raises(ValidationError, match=message):
         DomainsConfig(**wrong)
+
+
+def test_attention_across_domains_by_hand():
+    """Two sequences, the second with a padded place; items 1 to 6 of the first domain, 7 to 12 of the second."""
+    config = DomainsConfig(n_users=400, events=10, **SMALL)
+    _, catalogue, _ = encode(domains(config, 0), config, 0)
+    judge = DomainTruth(config, catalogue, 0)
+    assert judge.metrics() == {} and np.isnan(judge.chance()["across"])
+    judge.observe(np.array([[1, 7]]), {}, None)
+    assert judge.metrics() == {}
+    items = np.array([[1, 7, 2], [8, 3, 0]])
+    attention = np.tril(np.ones((2, 2, 3, 3), np.float32))
+    attention[0] /= attention[0].sum(axis=-1, keepdims=True)  # even
+    attention[1] = np.eye(3)  # to itself alone
+    judge.observe(items, {}, attention)
+    crossing = np.array([0, 1 / 2, 1 / 3, 0, 1 / 2]) / 2
+    assert judge.metrics() == pytest.approx({"across": crossing.mean(), "across_last": crossing[[2, 4]].mean()})
+    assert judge.chance() == pytest.approx({"across": 2 * crossing.mean(), "across_last": 2 * crossing[[2, 4]].mean()})
+
+
+def test_the_truth_knows_domains_by_what_they_are():
+    config = DomainsConfig(n_users=400, events=10, corrupt=1.0, **SMALL)
+    _, catalogue, _ = encode(domains(config, 0), config, 0)
+    judge = DomainTruth(config, catalogue, 0)
+    np.testing.assert_array_equal(judge.domain[1:], make_mixture(config, 0).domain[catalogue.item_ids[1:] - 1])
