@@ -13,7 +13,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,12 +29,13 @@ from benchbase.config import read_part
 from benchbase.data.batches import TrainBatch
 from benchbase.errors import BenchbaseError
 from benchbase.memory import peak_memory, reset_peak
+from benchbase.nn import CombinerParameters
 from benchbase.registry import Registry
 from benchbase.specs import Config, Spec
 from benchbase.testing.world import World
 from benchbase.train.loop import trim_heap
 from benchbase.train.losses import LossMaker
-from benchbase.train.optimizer import make_optimizer
+from benchbase.train.optimizer import make_optimizer, tag_parameters
 
 REFERENCE = "sasrec"
 VARIANTS = (REFERENCE, "sasrec[order=original]", "sasrec[order=original,attention_dropout=0.2]", "bert4rec",
@@ -77,12 +78,31 @@ class Contender:
         groups = next(self.batches)
         weights = [float(group.targets.weights.sum()) for group in groups]
         self.optimizer.zero_grad(set_to_none=True)
+        gathered: dict[str, torch.Tensor] = {}
         for group, weight in zip(groups, weights, strict=True):
-            torch.autograd.backward(self.loss.total(self.loss(group)) * (weight / sum(weights)))
+            losses = self.loss(group)
             tokens += self.loss.tokens()
+            if self.made.combiner is None:
+                torch.autograd.backward(self.loss.total(losses) * (weight / sum(weights)))
+                continue
+            for name, loss in losses.items():
+                gathered[name] = gathered.get(name, torch.zeros(())) + loss * (weight / sum(weights))
+        if self.made.combiner is not None:
+            self._combine(gathered)
         self.optimizer.step()
         self.spent.append(time.perf_counter() - start)
         self.tokens.append(tokens)
+
+    def _combine(self, losses: dict[str, torch.Tensor]) -> None:
+        """The gradient that the combiner makes of the two losses it balances."""
+        assert self.made.balance is not None and self.made.combiner is not None and self.made.model is not None
+        weighted = self.loss.weigh(losses)
+        other = weighted.pop(self.made.balance[1])
+        tagged = tag_parameters(self.made.model)
+        parameters = CombinerParameters([each.parameter for each in tagged],
+                                        [each.parameter for each in tagged if each.tag == "encoder"])
+        main = torch.stack(list(weighted.values())).sum()
+        self.made.combiner.combine(dict(zip(self.made.balance, (main, other), strict=True)), parameters)
 
     def line(self, reference: float) -> str:
         median = statistics.median(self.spent)
@@ -111,8 +131,9 @@ def flops(contender: Contender) -> int:
     return int(counter.get_total_flops())
 
 
-def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22) -> None:
-    """Let contenders of one world take turns, and print each one's median step as a ratio to the reference's.
+def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22,
+               typical: Callable[[Sequence[float]], float] = statistics.median) -> None:
+    """Let contenders of one world take turns, and print each one's typical step as a ratio to the reference's.
 
     Operations are counted in a step of their own, of a batch as large as the others.
     """
@@ -122,12 +143,12 @@ def take_turns(running: Mapping[str, Contender], steps: int, reference: str, wid
     for _ in range(steps):
         for each in running.values():
             each.step()
-    first = statistics.median(running[reference].spent)
+    first = typical(running[reference].spent)
     for name, each in running.items():
-        median = statistics.median(each.spent)
-        print(f"{name:<{width}}{median * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
-              f"ratio {median / first:5.2f}   {counted[name] / 1e9:7.2f} GFLOP, ratio "
-              f"{counted[name] / counted[reference]:5.2f}, {counted[name] / median / 1e9:5.1f} a second")
+        step = typical(each.spent)
+        print(f"{name:<{width}}{step * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
+              f"ratio {step / first:5.2f}   {counted[name] / 1e9:7.2f} GFLOP, ratio "
+              f"{counted[name] / counted[reference]:5.2f}, {counted[name] / step / 1e9:5.1f} a second")
 
 
 def timed(world: World) -> World:

@@ -1,0 +1,72 @@
+"""What AutoCDSR adds to a training step, in one run.
+
+`python benchmarks/cross_domain.py [--backbone sasrec] [--length 200] [--rows 64] [--width 64] [--domains 2]
+[--threads 2]` takes whole training steps with the full softmax on sequences that fill the window, of items of several
+domains in turn, and prints for each way to weigh the attention across domains the mean step, peak memory above the
+process at rest, and the ratio to the plain backbone in the same turns. Needs the plugins `transformers`, `losses` and
+`autocdsr`.
+"""
+
+import argparse
+import os
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+
+import numpy as np
+import torch
+from backbones import Contender, take_turns
+from shapes import full
+
+from benchbase.registry import Registry
+from benchbase.testing.build import make_experiment
+from benchbase.testing.world import World
+
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fixed_alpha": ("fixed_alpha", {}),
+    "pareto": ("pareto", {}),
+    "pareto, every 2nd": ("pareto", {"every_n_steps": 2}),
+    "pareto, every 4th": ("pareto", {"every_n_steps": 4}),
+}
+
+
+def of_domains(world: World, domains: int) -> World:
+    """The same events, each item of one of so many domains."""
+    catalogue = world.catalogue
+    domain = np.concatenate([[-1], np.arange(catalogue.n_items) % domains]).astype(np.int16)
+    names = tuple(f"domain {number}" for number in range(domains))
+    return World(world.interactions, replace(catalogue, domain=domain, domain_names=names))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="sasrec")
+    for name, default in {"length": 200, "rows": 64, "width": 64, "items": 3_416, "domains": 2, "threads": 2,
+                          "steps": 12}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    registry = Registry.load()
+    backbone, softmax = registry.get("backbone", args.backbone), registry.get("objective", "softmax")
+    attention = registry.get("objective", "cross_domain_attention")
+    users = max(3 * args.rows, -(-args.items // args.length))
+    world = of_domains(full(users, args.length + 2, args.items), args.domains)  # two events are held out
+
+    def contender(objectives: list[Any], combiner: Any = None) -> Contender:
+        return Contender(make_experiment(
+            (backbone, {"width": args.width}), objectives=objectives, combiner=combiner, world=world,
+            protocol={"split": "leave_one_out", "window": args.length},
+            train={"batch": args.rows, "buckets": 1, "patience": 0, "threads": args.threads}))
+
+    running = {"plain": contender([softmax])}
+    for label, (name, parameters) in WAYS.items():
+        running[label] = contender([softmax, attention], (registry.get("combiner", name), parameters))
+    print(f"{args.backbone}: {args.rows} rows of {args.length} events, width {args.width}, {args.domains} domains, "
+          f"threads {args.threads}")
+    take_turns(running, args.steps, "plain", typical=fmean)  # some steps look at both gradients, others do not
+
+
+if __name__ == "__main__":
+    main()
