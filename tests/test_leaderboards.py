@@ -88,7 +88,8 @@ def block(name: str) -> str:
     return text.split(start)[1].split(end)[0].strip()
 
 
-@pytest.mark.parametrize("name", ["quickstart", "ml-1m", "ml-1m-parity", "backbone-or-loss", "causal-graph"])
+@pytest.mark.parametrize("name", ["quickstart", "ml-1m", "ml-1m-parity", "backbone-or-loss", "causal-graph",
+                                  "interleaving-ml-1m"])
 def test_the_excerpt_in_the_readme_stands_in_the_leaderboard(name: str) -> None:
     page = (ROOT / "leaderboards" / name / "README.md").read_text(encoding="utf-8").splitlines()
     lines = [line for line in block(name).splitlines() if line.startswith("|")]
