@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..config import Configuration, Suite
-from ..data.batches import Feed, FeedConfig
+from ..data.batches import Feed, FeedConfig, OwnDomainFeed
 from ..data.draws import derive_seed
 from ..data.windows import WINDOWINGS
 from ..errors import RunError
@@ -97,7 +97,8 @@ def _feed(configuration: Configuration, suite: Suite, registry: Registry, data: 
         stride=WINDOWINGS[train.windows.name].stride(train.windows.config, protocol.window),
     )
     prepared = data.prepared
-    return Feed(prepared.interactions, prepared.catalogue, data.split, config, model.compressor)
+    made = OwnDomainFeed if configuration.sequence.events == "own_domain" else Feed
+    return made(prepared.interactions, prepared.catalogue, data.split, config, model.compressor)
 
 
 def _negatives(configuration: Configuration, registry: Registry) -> dict[str, Negatives]:

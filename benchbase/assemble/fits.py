@@ -24,6 +24,8 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         _actions(configuration, suite, interactions)
     if suite.protocol.candidates == "domain" and catalogue.domain is None:
         refuse("protocol.candidates", "the data set has no domains", "candidates: catalogue")
+    if configuration.sequence.events == "own_domain" and catalogue.domain is None:
+        refuse("sequence.events", "the data set has no domains", "events: all")
     if configuration.recommender is None:
         _Fit(configuration, suite, registry).check(interactions, catalogue)
     else:

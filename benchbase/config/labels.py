@@ -10,7 +10,7 @@ from .models import Configuration
 from .parts import Part
 
 _ORDER = ("recommender", "backbone", "modifiers", "compressor", "objectives", "combiner", "layout", "scorer",
-          "head")
+          "head", "sequence")
 
 Item = tuple[str, dict[str, Any]]
 """A part's name and parameters."""
@@ -96,6 +96,7 @@ def _view(configuration: Configuration) -> dict[str, list[Item]]:
         if configuration.head is not None:
             head = configuration.head.model_dump()
             view["head"] = [(head.pop("kind"), head)]
+        view["sequence"] = [("sequence", configuration.sequence.model_dump())]
         view["scorer"] = [("scorer", configuration.scorer.model_dump())]
     return view
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from ..errors import BenchbaseError, nearest
 from ..registry import AUTOLOAD, Registry, autoload
-from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig
+from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig, SequenceConfig
 from .expand import Choices, Faults, Steps, expand
 from .forms import read_part
 from .models import Labelled, Protocol, Train, split_config, windowing_config
@@ -36,7 +36,9 @@ KEYS = (
 )
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
 LISTS = {"modifiers": "modifier", "objectives": "objective"}
-MODELS: dict[str, type[Config]] = {"layout": LayoutConfig, "scorer": ScorerConfig, "head": HeadConfig}
+MODELS: dict[str, type[Config]] = {
+    "layout": LayoutConfig, "scorer": ScorerConfig, "head": HeadConfig, "sequence": SequenceConfig,
+}
 PLAIN = tuple(Labelled.model_fields)
 CHOICES = (*SINGLE, *LISTS, *MODELS, "encoders", *PLAIN)
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from ..errors import BenchbaseError, ConfigError, nearest
-from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig, defaults
+from ..specs import Config, HeadConfig, LayoutConfig, ScorerConfig, SequenceConfig, defaults
 from .forms import write_part
 from .nodes import Problems, from_plain
 from .parts import Lookup, Part, resolve_part
 
-MODEL_KEYS = ("backbone", "layout", "scorer", "head", "encoders", "compressor", "modifiers", "objectives",
+MODEL_KEYS = ("backbone", "layout", "scorer", "head", "sequence", "encoders", "compressor", "modifiers", "objectives",
               "combiner")
 """Keys of a configuration that a recommender excludes."""
 
@@ -185,6 +185,7 @@ class Configuration(Labelled):
     layout: LayoutConfig = Field(LayoutConfig(), description="how events become tokens")
     scorer: ScorerConfig = Field(ScorerConfig(), description="how states become scores")
     head: HeadConfig | None = Field(None, description="how states become probabilities of actions; the action task's")
+    sequence: SequenceConfig = Field(SequenceConfig(), description="which events a model reads and learns from")
     encoders: tuple[Part, ...] = Field((), max_length=0, description="item features to item vectors; none exist yet")
     compressor: Part | None = Field(None, description="long history in, few tokens out")
     modifiers: tuple[Part, ...] = Field((), description="changes of attention, in order")
@@ -193,11 +194,14 @@ class Configuration(Labelled):
     recommender: Part | None = Field(None, description="a whole recommender, in place of all other parts")
 
     def canonical(self) -> dict[str, Any]:
-        """Every choice with its defaults, without label and ablate, and without a head where there is none."""
+        """Every choice with its defaults, without label and ablate, a head where there is none, and a sequence that is
+        read whole: records from before these keys have neither.
+        """
         if self.recommender:
             return {"recommender": self.recommender.canonical()}
-        keys = [key for key in MODEL_KEYS if key != "head" or self.head is not None]
-        return {key: canonical_choice(getattr(self, key)) for key in keys}
+        left_out = {"head"} if self.head is None else set()
+        left_out |= {"sequence"} if self.sequence == SequenceConfig() else set()
+        return {key: canonical_choice(getattr(self, key)) for key in MODEL_KEYS if key not in left_out}
 
     def parts(self) -> list[Part]:
         """Every part chosen, backbone first."""

@@ -3,7 +3,7 @@
 A spec describes; the object that its `build` returns acts. Nothing here imports torch, numpy or data.
 """
 
-from .config import CombinerConfig, Config, HeadConfig, LayoutConfig, ScorerConfig, defaults
+from .config import CombinerConfig, Config, HeadConfig, LayoutConfig, ScorerConfig, SequenceConfig, defaults
 from .contexts import BuildContext, DataContext
 from .names import API, ATTENTION, LAWS, LAYOUTS, RESERVED, SCOPES, SITES, TASKS, TRAINING
 from .needs import Needs, Negatives, Source
@@ -48,6 +48,7 @@ __all__ = [
     "RecommenderSpec",
     "Resolvable",
     "ScorerConfig",
+    "SequenceConfig",
     "Source",
     "Spec",
     "defaults",

@@ -31,6 +31,14 @@ class LayoutConfig(Config):
     user_token: bool = Field(False, description="put a learned token of the user first")
 
 
+class SequenceConfig(Config):
+    """What of a user's events a model reads and learns from."""
+
+    events: Literal["all", "own_domain"] = Field(
+        "all", description="all of them, or for each target those of its own domain alone: single-domain training"
+    )
+
+
 class HeadConfig(Config):
     """How a state becomes a probability for every action that is predicted; one choice for loss and evaluation.
 

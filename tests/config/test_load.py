@@ -335,7 +335,7 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"base": []},
             "base: is a list. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, layout, scorer, head, encoders, label, ablate.",
+            "objectives, layout, scorer, head, sequence, encoders, label, ablate.",
         ),
         (
             {"base": {"backbone": "plain", "objectives": "softmax"}},
@@ -372,13 +372,13 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"grid": {"label": ["a"]}},
             "grid.label: unknown key. Keys: backbone, combiner, compressor, encoders, head, layout, modifiers, "
-            "objectives, recommender, scorer.",
+            "objectives, recommender, scorer, sequence.",
         ),
         ({"entries": {}}, "entries: is a mapping. Expected a list of configurations."),
         (
             {"entries": ["a"]},
             "entries[0]: is 'a'. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, layout, scorer, head, encoders, label, ablate.",
+            "objectives, layout, scorer, head, sequence, encoders, label, ablate.",
         ),
         ({"entries": [{"label": 3}]}, "entries[0].label: is 3. Expected a valid string (name in tables)."),
         ({"baseline": "deep"}, "baseline: no configuration is called 'deep'. Labels: plain."),

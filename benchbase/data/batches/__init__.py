@@ -1,6 +1,7 @@
 """What models read and must predict, as tensors, and how both are made; the only part of data that needs torch."""
 
 from .feed import Feed, FeedConfig, ScoreBatch, TrainBatch
+from .own_domain import OwnDomainFeed
 from .tensors import Batch, History, Targets
 
-__all__ = ["Batch", "Feed", "FeedConfig", "History", "ScoreBatch", "Targets", "TrainBatch"]
+__all__ = ["Batch", "Feed", "FeedConfig", "History", "OwnDomainFeed", "ScoreBatch", "Targets", "TrainBatch"]

@@ -85,9 +85,10 @@ class Feed:
     """
 
     def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
-                 compressor: Planner | None = None):
+                 compressor: Planner | None = None, owner: np.ndarray | None = None):
+        """`owner` (n_users,): whose embedding the users of these interactions have, where it is not their own."""
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
-        self.compressor = compressor
+        self.compressor, self.owner = compressor, owner
         self.rows = train_rows(interactions, split, config.window, config.masked or config.task == "action",
                                config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
@@ -244,7 +245,7 @@ class Feed:
             events = gather(self.interactions, rows.first, rows.start)
             history = History(*map(torch.from_numpy, (events.offsets, events.item.astype(np.int64), events.timestamp)))
         return Batch(
-            users=torch.from_numpy(rows.user.astype(np.int64)),
+            users=torch.from_numpy((rows.user if self.owner is None else self.owner[rows.user]).astype(np.int64)),
             items=torch.from_numpy(np.where(shown, columns.items, 0)),
             timestamps=torch.from_numpy(times),
             query_times=torch.from_numpy(np.where(hide, times, later)),  # a hidden event is asked for itself

@@ -8,13 +8,13 @@ from benchbase.data import Log
 from .config import AmazonConfig
 
 HOMES = {
-    "2014": "https://jmcauley.ucsd.edu/data/amazon/",
-    "2018": "https://nijianmo.github.io/amazon/",
-    "2023": "https://amazon-reviews-2023.github.io/",
+    2014: "https://jmcauley.ucsd.edu/data/amazon/",
+    2018: "https://nijianmo.github.io/amazon/",
+    2023: "https://amazon-reviews-2023.github.io/",
 }
 SOURCE = Source(
     paper="McAuley et al. 2015 (2014), Ni et al. 2019 (2018), Hou et al. 2024 (2023): Amazon reviews",
-    url=HOMES["2023"],
+    url=HOMES[2023],
 )
 
 

@@ -28,12 +28,12 @@ class Items:
     rows: dict[str, Item]
 
 
-def read_items(path: Path, release: str) -> Items:
+def read_items(path: Path, release: int) -> Items:
     """The items of a file; of an id that occurs twice the first line. Errors: `DataError`."""
     rows: dict[str, Item] = {}
-    key, brand, kinds = ("parent_asin", "store", "categories") if release == "2023" else (
-        "asin", "brand", "category" if release == "2018" else "categories")
-    for number, line in objects(path, literal=release == "2014"):
+    key, brand, kinds = ("parent_asin", "store", "categories") if release == 2023 else (
+        "asin", "brand", "category" if release == 2018 else "categories")
+    for number, line in objects(path, literal=release == 2014):
         item = text(path, number, line, key)
         if item not in rows:
             rows[item] = Item(_text(line.get("title")), _text(line.get(brand)), _price(line.get("price")),

@@ -27,7 +27,7 @@ class Fields:
 
 
 OLD = Fields("reviewerID", "asin", "overall", "unixReviewTime")
-FIELDS = {"2014": OLD, "2018": OLD, "2023": Fields("user_id", "parent_asin", "rating", "timestamp", 1000)}
+FIELDS = {2014: OLD, 2018: OLD, 2023: Fields("user_id", "parent_asin", "rating", "timestamp", 1000)}
 
 
 @dataclass

@@ -87,8 +87,8 @@ def test_the_release_of_2014(read, tmp_path):
     put(tmp_path, "meta_Toys.json.gz", [
         {"asin": "T1", "title": "It's a  toy", "price": 9.5, "brand": "A", "categories": [["Toys", "Cars"], ["Toys"]]},
         {"asin": "T1", "title": "again"}], literal=True)
-    found = read("amazon", release="2014", categories="Toys", metadata=True)
-    assert found.card["events"] == 4 and read("amazon", release="2014", categories="Toys",
+    found = read("amazon", release=2014, categories="Toys", metadata=True)
+    assert found.card["events"] == 4 and read("amazon", release=2014, categories="Toys",
                                               reviews="all").card["events"] == 2
     assert found.catalogue.item_ids[1:].tolist() == ["T1", "T2"]
     assert found.catalogue.columns["title"][1:].tolist() == ["It's a toy", ""]
@@ -112,7 +112,7 @@ def test_the_release_of_2023(read, tmp_path):
     put(tmp_path, "Toys.jsonl.gz", [new("U1", "P1", 1_600_000_000_999), new("U1", "P2", 1_600_000_000_001)])
     put(tmp_path, "meta_Toys.jsonl", [{"parent_asin": "P2", "title": "two", "store": "S", "price": 2.5,
                                        "categories": ["Toys"]}])
-    found = read("amazon", release="2023", categories="Toys", metadata=True)
+    found = read("amazon", release=2023, categories="Toys", metadata=True)
     assert events(found) == [("U1", "P2", 1_600_000_000), ("U1", "P1", 1_600_000_000)]  # by the millisecond
     assert found.catalogue.columns["brand"].tolist() == ["", "", "S"] and found.card["items_not_listed"] == 0
 
@@ -141,7 +141,7 @@ def test_items_that_would_run_are_only_read(read, tmp_path):
     put(tmp_path, "reviews_Toys_5.json", TOYS)
     (tmp_path / "meta_Toys.json").write_text(f"__import__('pathlib').Path({str(tmp_path / 'mark')!r}).touch()\n")
     with pytest.raises(DataError, match=r"meta_Toys\.json:1: no object \(ValueError.*Expected one Python literal"):
-        read("amazon", release="2014", categories="Toys", metadata=True)
+        read("amazon", release=2014, categories="Toys", metadata=True)
     assert not (tmp_path / "mark").exists()
 
 
@@ -158,7 +158,7 @@ def test_an_empty_file_and_a_cut_one(read, tmp_path):
 
 @pytest.mark.parametrize(("parameters", "message"), [
     ({"categories": ()}, "categories is empty"), ({"categories": ("A", "A")}, "names one twice: A, A"),
-    ({"categories": "A", "release": "2023", "reviews": "5core"}, "reviews 5core: the reviews of 2023"),
+    ({"categories": "A", "release": 2023, "reviews": "5core"}, "reviews 5core: the reviews of 2023"),
     ({"categories": "A", "users": "shared"}, "users shared with one category"),
     ({"categories": "../secret"}, "String should match pattern"), ({}, "Field required"),
 ])
@@ -168,7 +168,7 @@ def test_parameters_that_say_nothing_possible(parameters, message):
 
 
 @pytest.mark.parametrize(("release", "home"), [
-    ("2014", "jmcauley"), ("2018", "nijianmo"), ("2023", "amazon-reviews-2023")])
+    (2014, "jmcauley"), (2018, "nijianmo"), (2023, "amazon-reviews-2023")])
 def test_a_missing_file_says_where_it_comes_from(read, release, home):
     with pytest.raises(MissingFile, match=rf"The data is at https://{home}"):
         read("amazon", release=release, categories="Toys")
@@ -178,7 +178,7 @@ def test_a_missing_file_says_where_it_comes_from(read, release, home):
     ("amazon-2018", {"categories": "Gift_Cards", "metadata": True}, (458, 148, 2_972)),
     ("amazon-2018", {"categories": "All_Beauty"}, (991, 85, 5_269)),
     ("amazon-2018", {"categories": "AMAZON_FASHION"}, (406, 31, 3_176)),
-    ("amazon-2014", {"categories": "Musical_Instruments", "release": "2014"}, (1_429, 900, 10_261)),
+    ("amazon-2014", {"categories": "Musical_Instruments", "release": 2014}, (1_429, 900, 10_261)),
     ("amazon-2018", {"categories": ("All_Beauty", "AMAZON_FASHION")}, (None, 116, 8_445)),
 ])
 def test_real_files(read, real_data, folder, parameters, sizes):
