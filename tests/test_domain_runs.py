@@ -30,6 +30,9 @@ SUITE: dict[str, Any] = {
         {"label": "AutoCDSR", "objectives": WATCH, "combiner": "pareto", "ablate": False},
         {"label": "alpha 0", "objectives": WATCH, "combiner": "fixed_alpha[alpha=0]", "ablate": False},
         {"label": "mgda", "objectives": WATCH, "combiner": "mgda", "ablate": False},
+        {"label": "AutoCDSR+", "backbone": "bert4rec[width=8,layers=2]", "modifiers": ["ib_tokens[tokens=2]"],
+         "objectives": ["softmax", "ib_attention"], "ablate": False,
+         "combiner": {"name": "pareto", "balance": ["softmax.nll", "ib_attention.mass"]}},
         {"label": "as written", "objectives": WATCH, "combiner": "pareto_literal", "ablate": False},
     ],
 }
@@ -80,7 +83,7 @@ def test_attention_across_domains_falls_and_its_weights_are_logged(done: tuple[P
 
 
 def test_each_domain_is_a_line_of_the_page(done: tuple[Path, str]) -> None:
-    assert "By domain of the target, ndcg@10 (less together; p corrected over 10 tests)" in done[1]
+    assert "By domain of the target, ndcg@10 (less together; p corrected over 12 tests)" in done[1]
     result = CliRunner().invoke(main, ["report", str(done[0]), "--format", "json"])
     domains = json.loads(result.output)["tables"][0]["domains"]
     assert domains["names"] == ["domain 1", "domain 2"] and sum(domains["users"]) == 120
@@ -92,6 +95,14 @@ def test_the_same_events_are_asked_for_apart_and_together(done: tuple[Path, str]
     tables = [found[label].table("events.parquet") for label in ("together", "apart", "masked, apart")]
     asked = [sorted(zip(table["user"].tolist(), table["event"].tolist(), strict=True)) for table in tables]
     assert asked[0] == asked[1] == asked[2]
+
+
+def test_a_causal_backbone_with_tokens_that_read_learns_from_the_last_event_alone(tmp_path: Path) -> None:
+    entry = {"label": "AutoCDSR+", "modifiers": ["ib_tokens"]}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump({**SUITE, "entries": [SUITE["entries"][0], entry]}))
+    result = CliRunner().invoke(main, ["plan", str(tmp_path / "suite.yaml")])
+    told = " ".join(result.output.split())
+    assert "its prefix reads events" in told and "train.supervise: last" in told
 
 
 def test_without_domains_there_is_nothing_to_take_apart(tmp_path: Path) -> None:

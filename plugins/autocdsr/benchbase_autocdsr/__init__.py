@@ -2,12 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, CombinerSpec, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import BuildContext, CombinerSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import CrossDomainConfig, FixedConfig, JacobianConfig, LiteralConfig, MGDAConfig, ParetoConfig
+from .config import (
+    BottleneckAttentionConfig,
+    BottleneckConfig,
+    CrossDomainConfig,
+    FixedConfig,
+    JacobianConfig,
+    LiteralConfig,
+    MGDAConfig,
+    ParetoConfig,
+)
 
 if TYPE_CHECKING:
-    from benchbase.nn import Combiner, Objective
+    from benchbase.nn import Combiner, Modifier, Objective
 
 SOURCE = Source(
     paper="Revisiting Self-attention for Cross-domain Sequential Recommendation",
@@ -28,6 +37,24 @@ def build_attention(config: CrossDomainConfig, context: BuildContext) -> "Object
     from .attention import CrossDomainAttention  # torch arrives only when a run needs it
 
     return CrossDomainAttention(config, context)
+
+
+def build_tokens(config: BottleneckConfig, context: BuildContext) -> "Modifier":
+    from .bottleneck import BottleneckTokens
+
+    return BottleneckTokens(config, context)
+
+
+def build_bottleneck(config: BottleneckAttentionConfig, context: BuildContext) -> "Objective":
+    from .bottleneck import BottleneckAttention
+
+    return BottleneckAttention(config, context)
+
+
+def refuse_layers(config: BottleneckConfig, context: BuildContext) -> str | None:
+    if context.n_layers and config.after is not None and (wrong := [n for n in config.after if n >= context.n_layers]):
+        return f"after names layer {wrong[0]} of a backbone of {context.n_layers}, counted from 0"
+    return None
 
 
 def build_fixed(config: FixedConfig, context: BuildContext) -> "Combiner":
@@ -61,10 +88,25 @@ def build_literal(config: LiteralConfig, context: BuildContext) -> "Combiner":
 
 
 @hookimpl
+def benchbase_modifiers() -> list[ModifierSpec]:
+    return [
+        ModifierSpec(
+            name="ib_tokens", config=BottleneckConfig, build=build_tokens, source=SOURCE, refuse=refuse_layers,
+            sites=frozenset({"prefix", "mask", "states"}), reads_events=True,
+            needs=Needs(domains=True, attention=frozenset({"softmax"})),
+        ),
+    ]
+
+
+@hookimpl
 def benchbase_objectives() -> list[ObjectiveSpec | CombinerSpec]:
     return [
         ObjectiveSpec(
             name="cross_domain_attention", config=CrossDomainConfig, build=build_attention, source=SOURCE,
+            needs=Needs(groups=True, domains=True, attention=frozenset({"softmax"})),
+        ),
+        ObjectiveSpec(
+            name="ib_attention", config=BottleneckAttentionConfig, build=build_bottleneck, source=SOURCE,
             needs=Needs(groups=True, domains=True, attention=frozenset({"softmax"})),
         ),
         CombinerSpec(name="fixed_alpha", config=FixedConfig, build=build_fixed, source=SOURCE),

@@ -1,6 +1,6 @@
 """Parameters of the objective and of the combiners."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -74,3 +74,23 @@ class LiteralConfig(BalanceConfig):
     strict: bool = Field(
         False, description="a preference is unmet only where it fits strictly better; as written the target counts too"
     )
+
+
+class BottleneckConfig(Config):
+    """Tokens that domains talk through, and through nothing else (AutoCDSR+)."""
+
+    tokens: int = Field(4, ge=1, le=64, description="tokens of each domain, k")
+    combine: Literal["sum", "mean", "attention", "gate"] = Field(
+        "sum", description="what the tokens of all domains become, in every domain: their sum, their mean, a mixture "
+                           "by attention, or each one's own and the mean, by a gate"
+    )
+    after: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="layers after which they are combined, from 0; null: all, []: none, domains are alone"
+    )
+    shared_layers: int = Field(0, ge=0, le=64, description="last layers of the backbone that see all domains")
+
+
+class BottleneckAttentionConfig(Config):
+    """Attention that items give to these tokens, as a loss."""
+
+    layers: Literal["mean", "sum", "last"] = Field("mean", description="which layers count, and how together")
