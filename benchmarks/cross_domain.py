@@ -3,12 +3,13 @@
 `python benchmarks/cross_domain.py [--backbone sasrec] [--length 200] [--rows 64] [--width 64] [--domains 2]
 [--threads 2]` takes whole training steps with the full softmax on sequences that fill the window, of items of several
 domains in turn, and prints for each way to weigh the attention across domains the mean step, peak memory above the
-process at rest, and the ratio to the plain backbone in the same turns. Needs the plugins `transformers`, `losses` and
-`autocdsr`.
+process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here. Needs
+the plugins `transformers`, `losses` and `autocdsr`.
 """
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from backbones import Contender, take_turns
 from shapes import full
 
+from benchbase.errors import Refusal
 from benchbase.registry import Registry
 from benchbase.testing.build import make_experiment
 from benchbase.testing.world import World
@@ -54,15 +56,22 @@ def main() -> None:
     users = max(3 * args.rows, -(-args.items // args.length))
     world = of_domains(full(users, args.length + 2, args.items), args.domains)  # two events are held out
 
-    def contender(objectives: list[Any], combiner: Any = None) -> Contender:
+    def contender(objectives: list[Any], combiner: Any = None, modifiers: Sequence[Any] = ()) -> Contender:
         return Contender(make_experiment(
-            (backbone, {"width": args.width}), objectives=objectives, combiner=combiner, world=world,
-            protocol={"split": "leave_one_out", "window": args.length},
+            (backbone, {"width": args.width}), objectives=objectives, combiner=combiner, modifiers=modifiers,
+            world=world, protocol={"split": "leave_one_out", "window": args.length},
             train={"batch": args.rows, "buckets": 1, "patience": 0, "threads": args.threads}))
 
     running = {"plain": contender([softmax])}
     for label, (name, parameters) in WAYS.items():
         running[label] = contender([softmax, attention], (registry.get("combiner", name), parameters))
+    balance = {"balance": (f"{softmax.name}.nll", "ib_attention.mass")}
+    try:
+        running["AutoCDSR+"] = contender([softmax, registry.get("objective", "ib_attention")],
+                                         (registry.get("combiner", "pareto"), balance),
+                                         [registry.get("modifier", "ib_tokens")])
+    except Refusal as refusal:
+        print(f"AutoCDSR+ is left out: {refusal}")
     print(f"{args.backbone}: {args.rows} rows of {args.length} events, width {args.width}, {args.domains} domains, "
           f"threads {args.threads}")
     take_turns(running, args.steps, "plain", typical=fmean)  # some steps look at both gradients, others do not
