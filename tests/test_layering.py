@@ -451,3 +451,13 @@ def test_house_rules_are_seen() -> None:
     assert "501 lines" in house_problems("x.py", "x = 1\n" * (LONGEST_MODULE + 1))[0]
     assert house_problems("x.py", "try:\n    x = 1\nexcept:\n    pass\n") == ["x.py:3: bare except"]
     assert house_problems("x.py", "try:\n    x = 1\nexcept ValueError:\n    pass\n") == []
+
+
+def test_no_module_of_a_plugin_takes_the_place_of_a_name_in_its_top_module() -> None:
+    """Importing `benchbase_x.y` binds `y` in `benchbase_x`: a function of that name would be gone from then on."""
+    clashes = []
+    for top in ROOT.glob("plugins/*/benchbase_*/__init__.py"):
+        tree = ast.parse(top.read_text(encoding="utf-8"))
+        names = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        clashes += [f"{top.parent.name}: {path.stem}" for path in top.parent.glob("*.py") if path.stem in names]
+    assert clashes == []

@@ -18,7 +18,7 @@ SOURCE = Source(
 )
 
 
-def amazon(config: AmazonConfig, context: DataContext) -> Log:
+def build_amazon(config: AmazonConfig, context: DataContext) -> Log:
     """Read reviews and, if asked for, items; pandas arrives only here."""
     from .reading import read_reviews
 
@@ -39,7 +39,7 @@ def amazon_files(config: AmazonConfig, context: DataContext) -> list[Path]:
 def benchbase_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
-            name="amazon", config=AmazonConfig, build=amazon, files=amazon_files, source=SOURCE,
+            name="amazon", config=AmazonConfig, build=build_amazon, files=amazon_files, source=SOURCE,
             licence="none stated; research, cite the paper of the release",
         ),
     ]

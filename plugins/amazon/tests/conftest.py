@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 from benchbase_amazon import benchbase_datasets
 
-from benchbase import DataContext
-from benchbase.data import prepare
-from benchbase.testing.files import real_folder
-
-SPECS = {spec.name: spec for spec in benchbase_datasets()}
+from benchbase.testing.files import reader, real_folder
 
 
 @pytest.fixture
@@ -22,9 +18,4 @@ def real_data():
 @pytest.fixture
 def read(tmp_path):
     """Prepare one of the data sets out of the test's own folder."""
-
-    def read(name, **parameters):
-        context = DataContext(folders=(tmp_path,), cache=tmp_path / "cache")
-        return prepare(SPECS[name], SPECS[name].config(**parameters), context)
-
-    return read
+    return reader(benchbase_datasets(), tmp_path)

@@ -18,7 +18,7 @@ GOWALLA = Source(
 )
 
 
-def foursquare(config: FoursquareConfig, context: DataContext) -> Log:
+def build_foursquare(config: FoursquareConfig, context: DataContext) -> Log:
     """Read the check-ins of one city; pandas arrives only here."""
     if config.format == "arrays":
         from .arrays import read_arrays
@@ -36,7 +36,7 @@ def foursquare_files(config: FoursquareConfig, context: DataContext) -> list[Pat
     return find(context, config.path, config.names, FOURSQUARE.url)
 
 
-def gowalla(config: GowallaConfig, context: DataContext) -> Log:
+def build_gowalla(config: GowallaConfig, context: DataContext) -> Log:
     """Read all check-ins."""
     from .gowalla import read_gowalla
 
@@ -54,11 +54,12 @@ def gowalla_files(config: GowallaConfig, context: DataContext) -> list[Path]:
 def benchbase_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
-            name="foursquare", config=FoursquareConfig, build=foursquare, files=foursquare_files, source=FOURSQUARE,
+            name="foursquare", config=FoursquareConfig, build=build_foursquare, files=foursquare_files,
+            source=FOURSQUARE,
             licence="research only; cite the paper (see the page of the data set)",
         ),
         DatasetSpec(
-            name="gowalla", config=GowallaConfig, build=gowalla, files=gowalla_files, source=GOWALLA,
+            name="gowalla", config=GowallaConfig, build=build_gowalla, files=gowalla_files, source=GOWALLA,
             licence="none stated by the publisher",
         ),
     ]

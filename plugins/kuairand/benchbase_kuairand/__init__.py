@@ -15,7 +15,7 @@ SOURCE = Source(
 FOLDERS = {"pure": "KuaiRand-Pure", "1k": "KuaiRand-1K", "27k": "KuaiRand-27K"}
 
 
-def kuairand(config: KuaiRandConfig, context: DataContext) -> Log:
+def build_kuairand(config: KuaiRandConfig, context: DataContext) -> Log:
     """Read the logs and the videos; pandas arrives only here."""
     from .reading import read_release
 
@@ -43,7 +43,7 @@ def kuairand_files(config: KuaiRandConfig, context: DataContext) -> list[Path]:
 def benchbase_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
-            name="kuairand", config=KuaiRandConfig, build=kuairand, files=kuairand_files, source=SOURCE,
+            name="kuairand", config=KuaiRandConfig, build=build_kuairand, files=kuairand_files, source=SOURCE,
             licence="CC BY-SA 4.0",
         ),
     ]

@@ -8,21 +8,17 @@ import pytest
 from benchbase_movielens import benchbase_datasets
 from benchbase_movielens.config import MovieLensConfig
 
-from benchbase import DataContext
-from benchbase.data import MissingFile, prepare
+from benchbase.data import MissingFile
 from benchbase.errors import DataError
 from benchbase.testing.contracts import DatasetContract
+from benchbase.testing.files import reader
 
 SPECS = {spec.name: spec for spec in benchbase_datasets()}
 
 
 @pytest.fixture
 def read(tmp_path):
-    def read(name, **parameters):
-        context = DataContext(folders=(tmp_path,), cache=tmp_path / "cache")
-        return prepare(SPECS[name], SPECS[name].config(**parameters), context)
-
-    return read
+    return reader(SPECS.values(), tmp_path)
 
 
 def genres(catalogue, film):
