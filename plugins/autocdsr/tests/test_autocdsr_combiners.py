@@ -16,7 +16,7 @@ from benchbase.testing.world import tiny_batch, tiny_context
 
 SPECS = {spec.name: spec for spec in benchbase_objectives()}
 NAMES = ("tiny_softmax.softmax", "cross_domain_attention.mass")
-COMBINERS = [name for name in SPECS if name not in ("cross_domain_attention", "pareto_literal")]
+COMBINERS = [name for name, spec in SPECS.items() if spec.kind == "combiner" and name != "pareto_literal"]
 
 
 def combiner_of(name, **parameters):
