@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..metrics import action_metric, higher_is_better
+from ..metrics import action_metric
 from ..stats import crossed_test, holm, seed_differences
-from ..stats.nested import same_users, stack
-from .load import Entry
+from .load import Entry, paired_values
 from .verdicts import verdict
 
 
@@ -25,17 +20,13 @@ class Within:
     difference: float | None = None
     p: float | None = None
     p_holm: float | None = None
-    higher_is_better: bool = True
 
     @property
     def verdict(self) -> str:
         """As for the whole; nothing without a test."""
         if self.p_holm is None or self.difference is None:
             return ""
-        return verdict(self.difference, self.p_holm, self.higher_is_better)
-
-
-Values = Mapping[str, NDArray[np.float64]]
+        return verdict(self.difference, self.p_holm, higher_is_better=True)  # as of every metric of rankings
 
 
 @dataclass(frozen=True)
@@ -63,8 +54,8 @@ def domains_of(entries: Sequence[Entry], metric: str, baseline: str | None, leve
     if len(found) < 2:
         return None
     columns = [_column(entries, metric, code, baseline, level) for code in found]
-    tested = [within for column in columns for within in column.values() if within.p is not None]
-    corrected = iter(holm([float(each.p or 0) for each in tested]).tolist() if tested else [])
+    tested = [within.p for column in columns for within in column.values() if within.p is not None]
+    corrected = iter(holm(tested).tolist() if tested else [])
     columns = [{label: replace(each, p_holm=next(corrected)) if each.p is not None else each
                 for label, each in column.items()} for column in columns]
     return Domains(
@@ -75,25 +66,12 @@ def domains_of(entries: Sequence[Entry], metric: str, baseline: str | None, leve
 
 
 def _column(entries: Sequence[Entry], metric: str, code: int, baseline: str | None, level: float) -> dict[str, Within]:
-    values, higher = _values(entries, metric, code), higher_is_better(metric)
-    column = {}
+    values, column = paired_values(entries, metric, code), {}
     for label, each in values.items():
         mean = float(each.mean())
         if baseline not in values or label == baseline or each.shape[1] < 2:
-            column[label] = Within(mean, higher_is_better=higher)
+            column[label] = Within(mean)
             continue
         test = crossed_test(seed_differences(each, values[str(baseline)]), level)
-        column[label] = Within(mean, test.mean, test.p, None, higher)
+        column[label] = Within(mean, test.mean, test.p)
     return column
-
-
-def _values(entries: Sequence[Entry], metric: str, code: int) -> Values:
-    """Label -> (seeds, users with a target in the domain)."""
-    found: dict[str, NDArray[np.float64]] = {}
-    first: tuple[str, NDArray[Any]] | None = None
-    for entry in entries:
-        users, values = stack(entry.values(metric, code), f"leaderboard: '{entry.label}' on {entry.dataset}")
-        first = first or (entry.label, users)
-        same_users(f"leaderboard: '{first[0]}' and '{entry.label}' on {entry.dataset}", first[1], users)
-        found[entry.label] = values
-    return found

@@ -1,11 +1,12 @@
 """Records read: a folder as the entries of a leaderboard, or as a data frame with one row per run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Published, canonical_json
@@ -16,6 +17,7 @@ from ..runner.measures import user_values
 from ..runner.plan import read_plan
 from ..runner.publish import shown_events, shown_users
 from ..runner.records import Record, read_all, records_folder
+from ..stats.nested import same_users, stack
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,6 +92,18 @@ class Entry:
     @cached_property
     def _events(self) -> Mapping[str, dict[str, NDArray[Any]]]:
         return {record.run_id: shown_events(record) for record in self.good}
+
+
+def paired_values(entries: Sequence[Entry], metric: str, domain: int | None = None) -> dict[str, NDArray[np.float64]]:
+    """Label -> (seeds, users), users in one order. Entries over different users are a BenchbaseError naming both."""
+    found: dict[str, NDArray[np.float64]] = {}
+    first: tuple[str, NDArray[Any]] | None = None
+    for entry in entries:
+        users, values = stack(entry.values(metric, domain), f"leaderboard: '{entry.label}' on {entry.dataset}")
+        first = first or (entry.label, users)
+        same_users(f"leaderboard: '{first[0]}' and '{entry.label}' on {entry.dataset}", first[1], users)
+        found[entry.label] = values
+    return found
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,12 @@ from ..stats import (
     wins_ties_losses,
 )
 from ..stats.bootstrap import percentiles, resampled_means
-from ..stats.nested import same_users, stack
 from . import notes
 from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
 from .domains import Domains, domains_of
 from .figures import Figure, figures_of
-from .load import Entry, Folder, load_folder
+from .load import Entry, Folder, load_folder, paired_values
 from .truths import Truths, truths_of
 from .verdicts import verdict
 
@@ -130,7 +129,7 @@ def make_leaderboard(folder: str | Path | Folder, baseline: str | None = None) -
 def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     entries, metrics = folder.of(dataset), folder.metrics
     good = [entry for entry in entries if entry.good]
-    values = {metric: _values(good, metric) for metric in metrics}
+    values = {metric: paired_values(good, metric) for metric in metrics}
     users = next(iter(values[metrics[0]].values())).shape[1] if good and metrics else 0
     rows = _rows(good, values, baseline) if users else []
     missing = [_missing(entry) for entry in entries if not entry.good]
@@ -145,18 +144,6 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
                  tuple(figures), tuple(curves_of(good, metrics[0])) if users else (),
                  truths_of(good, metrics[0]) if users else None,
                  domains_of(good, metrics[0], baseline, LEVEL) if users else None)
-
-
-def _values(entries: Sequence[Entry], metric: str) -> dict[str, NDArray[np.float64]]:
-    """Label -> (seeds, users), users in one order. Entries over different users are a BenchbaseError naming both."""
-    found: dict[str, NDArray[np.float64]] = {}
-    first: tuple[str, NDArray[Any]] | None = None
-    for entry in entries:
-        users, values = stack(entry.values(metric), f"leaderboard: '{entry.label}' on {entry.dataset}")
-        first = first or (entry.label, users)
-        same_users(f"leaderboard: '{first[0]}' and '{entry.label}' on {entry.dataset}", first[1], users)
-        found[entry.label] = values
-    return found
 
 
 def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],

@@ -1,6 +1,7 @@
 """Sequences taken apart by domain: each target after events of its own domain alone, the same questions as ever."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,25 @@ def test_nothing_to_ask_is_no_chunk():
     interactions, catalogue = world()
     feed = OwnDomainFeed(interactions, catalogue, divided(interactions, catalogue), FeedConfig(window=4))
     assert list(feed.score_batches(np.zeros(0, np.int64), 4)) == []
+
+
+@pytest.mark.parametrize("candidates", [0, 2])
+def test_actions_are_asked_for_after_those_of_their_domain(candidates):
+    interactions, catalogue = world()
+    known = replace(interactions, actions=(interactions.actions % 2).astype(np.float32))
+    parts = divided(known, catalogue, "temporal_ratio")
+    config = FeedConfig(window=6, task="action", candidates=candidates)
+    feed, domain = OwnDomainFeed(known, catalogue, parts, config), catalogue.domain[known.item]
+    answered = []
+    for chunk in feed.score_batches(parts.test_events, 3):
+        answered += chunk.index.tolist()
+        events = parts.test_events[chunk.index]
+        np.testing.assert_array_equal(chunk.targets.actions[:, 0], known.actions[events, 0])
+        np.testing.assert_array_equal(chunk.targets.item, known.item[events])
+        for row, event in zip(chunk.targets.row.tolist(), events.tolist(), strict=True):
+            user = known.user[event]
+            before = np.arange(known.offsets[user], event)
+            read = domain[before[domain[before] == domain[event]]]
+            shown = chunk.batch.domains[row][chunk.batch.valid[row]]
+            assert chunk.batch.users[row] == user and (not len(read) or set(shown.tolist()) == {int(domain[event])})
+    assert sorted(answered) == list(range(len(parts.test_events)))

@@ -21,15 +21,8 @@ class Item:
     categories: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Items:
-    """Items by id."""
-
-    rows: dict[str, Item]
-
-
-def read_items(path: Path, release: int) -> Items:
-    """The items of a file; of an id that occurs twice the first line. Errors: `DataError`."""
+def read_items(path: Path, release: int) -> dict[str, Item]:
+    """The items of a file by id; of an id that occurs twice the first line. Errors: `DataError`."""
     rows: dict[str, Item] = {}
     key, brand, kinds = ("parent_asin", "store", "categories") if release == 2023 else (
         "asin", "brand", "category" if release == 2018 else "categories")
@@ -38,7 +31,7 @@ def read_items(path: Path, release: int) -> Items:
         if item not in rows:
             rows[item] = Item(_text(line.get("title")), _text(line.get(brand)), _price(line.get("price")),
                               _labels(line.get(kinds)))
-    return Items(rows)
+    return rows
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from benchbase.data import ItemTable, Log
 from benchbase.errors import DataError
 
 from .config import AmazonConfig
-from .items import Items, read_items
+from .items import Item, read_items
 from .lines import objects, rating, text, whole
 
 
@@ -93,7 +92,7 @@ def _shared(user: np.ndarray, category: np.ndarray, n_users: int, n_categories: 
     return np.asarray(everywhere[user])
 
 
-def _table(found: Reviews, names: tuple[str, ...], about: list[Items]) -> ItemTable | None:
+def _table(found: Reviews, names: tuple[str, ...], about: list[dict[str, Item]]) -> ItemTable | None:
     """The items with their domains, where there are several categories, and what is known of them."""
     if len(names) < 2 and not about:
         return None
@@ -101,9 +100,9 @@ def _table(found: Reviews, names: tuple[str, ...], about: list[Items]) -> ItemTa
     domain = np.array(names, object)[found.domain] if len(names) > 1 else None
     if not about:
         return ItemTable(ids, domain=domain)
-    known: dict[str, Any] = {}
+    known: dict[str, Item] = {}
     for table in about:
-        known = {**table.rows, **known}  # the first file that describes an item has the say
+        known = {**table, **known}  # the first file that describes an item has the say
     rows = [known.get(each) for each in found.items]
     return ItemTable(
         ids,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .config import MarkovConfig
+from .config import DomainsConfig, MarkovConfig
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,16 @@ def make_chain(config: MarkovConfig, seed: int) -> Chain:
     rng = np.random.default_rng([seed, 1])
     n, k = config.n_items, config.successors
     successors = distinct(rng, n, k)
+    weights = draw_weights(config, rng)
+    return Chain(successors, weights, config.jump, _stationary(successors, weights, config.jump))
+
+
+def draw_weights(config: MarkovConfig | DomainsConfig, rng: np.random.Generator) -> np.ndarray:
+    """How likely each successor of every item is, (N, K): the first between low and high, the others alike."""
+    n, k = config.n_items, config.successors
     first = rng.uniform(config.low, config.high, n) if k > 1 else np.ones(n)
     rest = np.repeat((1 - first)[:, None] / max(k - 1, 1), k - 1, axis=1)
-    weights = np.concatenate((first[:, None], rest), axis=1)
-    return Chain(successors, weights, config.jump, _stationary(successors, weights, config.jump))
+    return np.concatenate((first[:, None], rest), axis=1)
 
 
 def distinct(rng: np.random.Generator, n: int, k: int) -> np.ndarray:

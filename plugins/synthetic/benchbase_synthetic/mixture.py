@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .chain import distinct
+from .chain import distinct, draw_weights
 from .config import DomainsConfig
 
 
@@ -110,10 +110,8 @@ def make_mixture(config: DomainsConfig, seed: int) -> Mixture:
     domain = np.arange(n) * n_domains // n
     first, size = np.searchsorted(domain, np.arange(n_domains)), np.bincount(domain)
     successors = np.concatenate([first[place] + distinct(rng, size[place], k) for place in range(n_domains)])
-    favourite = rng.uniform(config.low, config.high, n) if k > 1 else np.ones(n)
-    rest = np.repeat((1 - favourite)[:, None] / max(k - 1, 1), k - 1, axis=1)
-    decides = rng.integers(0, k, n)
-    return Mixture(config, domain, successors, np.concatenate((favourite[:, None], rest), axis=1), decides)
+    weights = draw_weights(config, rng)
+    return Mixture(config, domain, successors, weights, rng.integers(0, k, n))
 
 
 def labels(mixture: Mixture, seed: int) -> np.ndarray:
