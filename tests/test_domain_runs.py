@@ -33,6 +33,8 @@ SUITE: dict[str, Any] = {
         {"label": "AutoCDSR+", "backbone": "bert4rec[width=8,layers=2]", "modifiers": ["ib_tokens[tokens=2]"],
          "objectives": ["softmax", "ib_attention"], "ablate": False,
          "combiner": {"name": "pareto", "balance": ["softmax.nll", "ib_attention.mass"]}},
+        {"label": "misled", "objectives": WATCH, "combiner": "pareto", "ablate": False,
+         "sequence": {"mislabelled": 0.3}},
         {"label": "as written", "objectives": WATCH, "combiner": "pareto_literal", "ablate": False},
     ],
 }
@@ -83,7 +85,7 @@ def test_attention_across_domains_falls_and_its_weights_are_logged(done: tuple[P
 
 
 def test_each_domain_is_a_line_of_the_page(done: tuple[Path, str]) -> None:
-    assert "By domain of the target, ndcg@10 (less together; p corrected over 12 tests)" in done[1]
+    assert "By domain of the target, ndcg@10 (less together; p corrected over 14 tests)" in done[1]
     result = CliRunner().invoke(main, ["report", str(done[0]), "--format", "json"])
     domains = json.loads(result.output)["tables"][0]["domains"]
     assert domains["names"] == ["domain 1", "domain 2"] and sum(domains["users"]) == 120
@@ -95,6 +97,28 @@ def test_the_same_events_are_asked_for_apart_and_together(done: tuple[Path, str]
     tables = [found[label].table("events.parquet") for label in ("together", "apart", "masked, apart")]
     asked = [sorted(zip(table["user"].tolist(), table["event"].tolist(), strict=True)) for table in tables]
     assert asked[0] == asked[1] == asked[2]
+
+
+def test_attention_across_domains_is_told_by_what_the_targets_need(done: tuple[Path, str]) -> None:
+    assert "Attention across domains before the target (less together); found: among the first 10, without" in done[1]
+    result = CliRunner().invoke(main, ["report", str(done[0]), "--format", "json"])
+    across = json.loads(result.output)["tables"][0]["across"]
+    assert across["alone"] == "apart" and len(across["classes"]) == 3
+    shares = across["classes"][0]["shares"]
+    assert set(shares) == {entry["label"] for entry in SUITE["entries"]} - {"as written", "apart", "masked, apart"}
+    assert shares["AutoCDSR"] < shares["together"] and shares["AutoCDSR+"] == 0
+    found = records(done[0])
+    assert found["together"].facts["metrics"]["truth.across"] == pytest.approx(shares["together"], rel=0.1)
+    assert found["apart"].facts["evaluation"]["read_whole"] >= 0
+    assert "read_whole" not in found["together"].facts["evaluation"]
+
+
+def test_what_is_told_wrongly_moves_the_model_and_no_question(done: tuple[Path, str]) -> None:
+    found = records(done[0])
+    plain, misled = (found[label].table("events.parquet") for label in ("AutoCDSR", "misled"))
+    for name in ("user", "event", "candidates", "domain"):
+        assert (plain[name] == misled[name]).all()
+    assert (plain["above"] != misled["above"]).any()
 
 
 def test_a_causal_backbone_with_tokens_that_read_learns_from_the_last_event_alone(tmp_path: Path) -> None:
@@ -111,3 +135,8 @@ def test_without_domains_there_is_nothing_to_take_apart(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     result = CliRunner().invoke(main, ["plan", str(tmp_path / "suite.yaml")])
     assert "sequence.events: the data set has no domains" in " ".join(result.output.split())
+    misled = {**SUITE["entries"][0], "sequence": {"mislabelled": 0.1}, "label": "misled"}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump({**suite, "entries": [SUITE["entries"][0], misled]}))
+    result = CliRunner().invoke(main, ["plan", str(tmp_path / "suite.yaml")])
+    assert "sequence.mislabelled: the data set has no two domains." in " ".join(
+        result.output.split())

@@ -9,6 +9,7 @@ import torch
 from ..config import Configuration, Suite
 from ..data.batches import Feed, FeedConfig, OwnDomainFeed
 from ..data.draws import derive_seed
+from ..data.mislabel import mislabelled
 from ..data.windows import WINDOWINGS
 from ..errors import RunError
 from ..nn import Combiner, SequenceModel
@@ -52,7 +53,8 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
 
 
 def _assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
-    context = build_context(suite, data, configuration.layout.kind)
+    told = as_told(configuration, data, seed)
+    context = build_context(suite, told, configuration.layout.kind)
     if configuration.recommender is not None:
         part = configuration.recommender
         own = derive_seed(seed, "recommender", part.name)
@@ -63,7 +65,7 @@ def _assemble(configuration: Configuration, suite: Suite, registry: Registry, da
     device = choose_device(suite.train.device)
     builder = Builder(configuration, registry, context, seed, device)
     model = builder.build()
-    feed = _feed(configuration, suite, registry, data, seed, model)
+    feed = _feed(configuration, suite, registry, told, seed, model)
     experiment = Experiment(
         configuration, suite, data, seed, context, device, model, feed,
         weights={part.name: part.weight for part in configuration.objectives},
@@ -74,6 +76,15 @@ def _assemble(configuration: Configuration, suite: Suite, registry: Registry, da
         experiment.combiner = builder.combiner(configuration.combiner)
         experiment.balance = config.balance
     return experiment
+
+
+def as_told(configuration: Configuration, data: RunData, seed: int) -> RunData:
+    """The data as the parts of a model see it, some domains wrong if the configuration says so."""
+    share = configuration.sequence.mislabelled
+    if not share:
+        return data
+    catalogue = mislabelled(data.prepared.catalogue, share, derive_seed(seed, "mislabelled"))
+    return replace(data, prepared=replace(data.prepared, catalogue=catalogue))
 
 
 def choose_device(wanted: str) -> torch.device:

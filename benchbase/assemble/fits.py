@@ -26,6 +26,8 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         refuse("protocol.candidates", "the data set has no domains", "candidates: catalogue")
     if configuration.sequence.events == "own_domain" and catalogue.domain is None:
         refuse("sequence.events", "the data set has no domains", "events: all")
+    if configuration.sequence.mislabelled and (catalogue.domain is None or len(catalogue.domain_names) < 2):
+        refuse("sequence.mislabelled", "the data set has no two domains", "mislabelled: 0")
     if configuration.recommender is None:
         _Fit(configuration, suite, registry).check(interactions, catalogue)
     else:

@@ -32,10 +32,13 @@ class LayoutConfig(Config):
 
 
 class SequenceConfig(Config):
-    """What of a user's events a model reads and learns from."""
+    """What of a user's events a model reads and learns from; the protocol asks and judges by the data alone."""
 
     events: Literal["all", "own_domain"] = Field(
         "all", description="all of them, or for each target those of its own domain alone: single-domain training"
+    )
+    mislabelled: float = Field(
+        0.0, ge=0, le=1, description="share of items whose domain the model is told wrongly, drawn by the run's seed"
     )
 
 

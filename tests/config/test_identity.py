@@ -81,6 +81,7 @@ def test_what_a_run_id_does_not_depend_on(suite, registry, keys):
         {"base": {**BASE, "objectives": [{"name": "softmax", "weight": 0.5}]}},
         {"base": {**BASE, "scorer": {"score": "cosine"}}},
         {"base": {**BASE, "sequence": {"events": "own_domain"}}},
+        {"base": {**BASE, "sequence": {"mislabelled": 0.1}}},
         {"base": {**BASE, "layout": "items[position=from_end]"}},
         {"protocol": {"split": "temporal_ratio"}},
         {"protocol": {"split": "leave_one_out", "window": 51}},
