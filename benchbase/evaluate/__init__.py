@@ -1,5 +1,6 @@
 """Evaluate: what a trained model is asked under the protocol, and what its answers are worth; no plugin has a say."""
 
+from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
 from .forward import autocast
 from .predictions import Asked, Predictions, ask, predict
@@ -15,6 +16,7 @@ __all__ = [
     "against_truth",
     "ask",
     "assess",
+    "attention_across",
     "autocast",
     "check_askable",
     "count",

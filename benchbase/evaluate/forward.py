@@ -1,8 +1,10 @@
-"""What every evaluation shares: how many rows go through the model at a time, and in which number format."""
+"""What every evaluation shares: how many rows go through the model at a time, its number format, what it reads."""
 
+import numpy as np
 import torch
 
 from ..assemble import Experiment
+from ..data.batches import OwnDomainFeed
 
 ROWS = 256
 """Rows encoded and scored at a time, at most: more do not stay in cache."""
@@ -12,3 +14,11 @@ def autocast(experiment: Experiment) -> torch.autocast:
     """The number format of the forward pass, as `train.precision` says."""
     low = experiment.suite.train.precision == "bfloat16"
     return torch.autocast(experiment.device.type, dtype=torch.bfloat16, enabled=low)
+
+
+def read_whole(experiment: Experiment, events: np.ndarray) -> dict[str, int]:
+    """How many of these events (n,) are asked for after all earlier ones although the model reads one domain alone,
+    as a fact; nothing of other configurations.
+    """
+    feed = experiment.feed
+    return {"read_whole": int(feed.read_whole(events).sum())} if isinstance(feed, OwnDomainFeed) else {}

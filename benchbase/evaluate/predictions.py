@@ -11,7 +11,7 @@ from .. import metrics
 from ..assemble import Experiment, settled
 from ..data import TRAIN
 from ..errors import RunError
-from .forward import ROWS, autocast
+from .forward import ROWS, autocast, read_whole
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def predict(experiment: Experiment, part: str) -> Predictions:
             probabilities[chunk.index] = torch.sigmoid(logits.double()).float().cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise RunError("prediction: a probability is not finite. Expected finite ones for every event.")
-    return Predictions(asked, probabilities, _facts(experiment, asked), time.perf_counter() - start)
+    facts = _facts(experiment, asked) | read_whole(experiment, asked.events)
+    return Predictions(asked, probabilities, facts, time.perf_counter() - start)
 
 
 def _facts(experiment: Experiment, asked: Asked) -> dict[str, Any]:

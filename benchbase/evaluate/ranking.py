@@ -18,7 +18,7 @@ from ..data import TRAIN
 from ..data.sequences import Rows, gather, score_rows
 from ..errors import RunError
 from ..nn import Objective
-from .forward import ROWS, autocast
+from .forward import ROWS, autocast, read_whole
 
 RANK_BYTES = 256 * 2**20
 """Memory for the score matrices of one chunk; larger catalogues get fewer rows."""
@@ -157,7 +157,7 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
         score = _recommender_scores if experiment.model is None else _model_scores
         for index, scores in score(experiment, judge):
             judge.add(index, scores)
-    return judge.ranking(time.perf_counter() - start)
+    return judge.ranking(read_whole(experiment, judge.events), time.perf_counter() - start)
 
 
 def ranked_events(experiment: Experiment, part: str) -> np.ndarray:
@@ -258,7 +258,7 @@ class _Judge:
         for name in ("above", "tied", "candidates", "top_items", "top_scores"):
             getattr(self, name)[index] = getattr(counts, name).cpu().numpy()
 
-    def ranking(self, seconds: float) -> Ranking:
+    def ranking(self, more: dict[str, int], seconds: float) -> Ranking:
         catalogue, n = self.catalogue, len(self.events)
         domain = np.full(n, -1) if catalogue.domain is None else catalogue.domain[self.target]
         facts = {
@@ -267,6 +267,7 @@ class _Judge:
             "left_out_without_candidates": self.without_candidates,
             "cold_share": float((~self.known[self.target]).mean()) if n else None,
             "tied_share": float((self.tied > 0).mean()) if n else None,
+            **more,
         }
         return Ranking(
             self.rows.user.astype(np.int32), (self.events - self.rows.first).astype(np.int32), self.above, self.tied,

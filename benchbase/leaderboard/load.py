@@ -86,6 +86,17 @@ class Entry:
         return {name: values[own] for name, values in events.items()}
 
     @cached_property
+    def events(self) -> Mapping[int, dict[str, NDArray[Any]]]:
+        """Seed -> the counts of its evaluated events, in the same order in all entries."""
+        return {record.facts["seed"]: self._events[record.run_id] for record in self.good}
+
+    @cached_property
+    def across(self) -> Mapping[int, NDArray[np.float32]]:
+        """Seed -> the share of attention that crosses domains before each of these events, of runs that tell it."""
+        return {record.facts["seed"]: shown_events(record, "across.parquet")["across"] for record in self.good
+                if "across.parquet" in record.facts["files"]}
+
+    @cached_property
     def _users(self) -> Mapping[str, dict[str, NDArray[Any]]]:
         return {record.run_id: shown_users(record) for record in self.good}
 

@@ -116,6 +116,9 @@ def of_table(folder: Folder, dataset: str, entries: Sequence[Entry], baseline: s
     yield from _leak(split)
     yield from _evaluation(records[0].facts, split)
     for entry in entries:
+        if whole := max((record.facts["evaluation"].get("read_whole", 0) for record in entry.good), default=0):
+            yield (f"{entry.label}: {whole:,} events are the first of their domain for their user, and are asked for "
+                   "after all earlier ones")
         shares = [record.facts["evaluation"].get("tied_share") or 0.0 for record in entry.good]
         if shares and max(shares) > TIES:
             yield (f"{entry.label}: {max(shares):.1%} of events have candidates level with the target; metrics are the "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..stats import Interval, Source
 from . import words
+from .across import Across
 from .attribution import Attribution
 from .curves import Curve
 from .domains import Domains, Within
@@ -30,6 +31,8 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     metric = board.metrics[0] if board.metrics else ""
     if table.domains:
         yield _domains(table.domains, board)
+    if table.across:
+        yield _across(table.across)
     if table.attribution:
         yield from _attribution(table.attribution, metric)
     if table.truths:
@@ -60,6 +63,28 @@ def _within(each: Within) -> str:
     if each.difference is None or each.p_holm is None:
         return words.number(each.mean)
     return f"{words.number(each.mean)} ({words.signed(each.difference)}, p {words.p_value(each.p_holm)})"
+
+
+def _across(found: Across) -> Sheet:
+    """A line for each class of targets, and how far each entry is from the baseline in it."""
+    labels = list(found.classes[0].shares)
+    lines = tuple(
+        (each.name, f"{each.events:,.0f}", *(_crossing(each.shares[label], each.shares.get(str(found.baseline)),
+                                                       label == found.baseline) for label in labels))
+        for each in found.classes
+    )
+    against = f" (less {found.baseline})" if found.baseline and len(labels) > 1 else ""
+    found_ = f"; found: among the first {found.cutoff}, without other domains by {found.alone}" if found.alone else ""
+    return Sheet(f"Attention across domains before the target{against}{found_}", ("targets", "events", *labels), lines)
+
+
+def _crossing(share: float | None, base: float | None, is_base: bool) -> str:
+    """A share of attention, and by how much of the baseline's it differs."""
+    if share is None:
+        return ""
+    if is_base or not base:
+        return words.figure(share)
+    return f"{words.figure(share)} ({share / base - 1:+.0%})"
 
 
 def _attribution(found: Attribution, metric: str) -> Iterator[Sheet]:

@@ -21,6 +21,7 @@ from ..stats import (
 )
 from ..stats.bootstrap import percentiles, resampled_means
 from . import notes
+from .across import Across, across_of
 from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
 from .domains import Domains, domains_of
@@ -80,7 +81,8 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
-    several share a part, published figures, learning curves, what the truth behind the data says, and domains.
+    several share a part, published figures, learning curves, what the truth behind the data says, domains, and the
+    attention that crosses them.
     """
 
     dataset: str
@@ -94,6 +96,7 @@ class Table:
     curves: tuple[Curve, ...] = ()
     truths: Truths | None = None
     domains: Domains | None = None
+    across: Across | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing), found, earned,
                  tuple(figures), tuple(curves_of(good, metrics[0])) if users else (),
                  truths_of(good, metrics[0]) if users else None,
-                 domains_of(good, metrics[0], baseline, LEVEL) if users else None)
+                 domains_of(good, metrics[0], baseline, LEVEL) if users else None,
+                 across_of(good, metrics[0], baseline) if users else None)
 
 
 def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],

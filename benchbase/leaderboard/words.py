@@ -143,6 +143,10 @@ def legend(board: Leaderboard) -> list[str]:
         lines.append("Against the truth: what the law that the data was generated from says of the trained models; the "
                      "plugin that generates it tells what each figure means. The correlation is Spearman's, over all "
                      "runs that have both figures; it is no test.")
+    if any(table.across for table in board.tables):
+        lines.append("Attention across domains: of the weight that the events before a target give, the share that "
+                     "goes to events of another domain, the mean over layers, heads and events. Classes are of each "
+                     "seed's own runs, and hold what was found by luck too. It is no test.")
     if any(table.figures for table in board.tables):
         lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "
                      "above it. Figures over sampled candidates are another metric: shown, not compared.")

@@ -22,6 +22,8 @@ def check_tables(record: Record) -> None:
                 _check_events(record, table)
             if name == "users.parquet":
                 _check_users(record, table)
+            if name == "across.parquet":
+                _check_across(record, table)
 
 
 def _check_users(record: Record, table: dict[str, NDArray[Any]]) -> None:
@@ -67,4 +69,17 @@ def _check_events(record: Record, events: dict[str, NDArray[Any]]) -> None:
     ):
         if np.any(wrong):
             raise RecordError(f"{record.folder / 'events.parquet'}: {what}. Expected {expected}. Remove the record and "
+                              "run again.")
+
+
+def _check_across(record: Record, table: dict[str, NDArray[Any]]) -> None:
+    ranked = record.table("events.parquet") if "events.parquet" in record.facts["files"] else None
+    same = ranked is not None and all(np.array_equal(table[name], ranked[name]) for name in ("user", "event"))
+    across = table["across"]
+    for wrong, what, expected in (
+        (not same, "its events are not those of events.parquet", "the same ones in the same order"),
+        (~((across >= 0) & (across <= 1 + DIGITS)), "it has a share of attention that is none", "0 to 1"),
+    ):
+        if np.any(wrong):
+            raise RecordError(f"{record.folder / 'across.parquet'}: {what}. Expected {expected}. Remove the record and "
                               "run again.")

@@ -19,7 +19,7 @@ from .measures import TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
-from .tables import curve_table, tables_of
+from .tables import across_table, curve_table, tables_of
 
 MAX_LIST = 100
 """The longest list of items a record keeps per event."""
@@ -120,7 +120,7 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import assess, check_askable, metric_values, per_action
+    from ..evaluate import assess, attention_across, check_askable, metric_values, per_action
     from ..train import fit
 
     began = perf_counter()
@@ -135,10 +135,12 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
         valid = metric_values(assess(experiment, "valid"), metrics)
         found |= {f"valid.{name}": value for name, value in valid.items()}
     judged, by_chance = _judged(experiment, suite, data)
+    across = None if suite.protocol.tasks == ("action",) else attention_across(experiment)
     outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": _cost(data, assembled, fitted, tested),
                "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
-    return outcome, {**tables_of(tested, metrics), "curve.parquet": curve_table(fitted.curve)}
+    tables = tables_of(tested, metrics) | ({} if across is None else {"across.parquet": across_table(tested, across)})
+    return outcome, {**tables, "curve.parquet": curve_table(fitted.curve)}
 
 
 def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, Any]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .plan import context_of
 from .records import FACTS, RUN_ID, Record, write_record
 
-SHOWN = ("events.parquet", "users.parquet", "curve.parquet")
+SHOWN = ("events.parquet", "across.parquet", "users.parquet", "curve.parquet")
 """Files of a record that are published; what needs the others stands among its metrics as numbers."""
 
 PRIVATE = ("traceback",)
@@ -101,9 +101,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def shown_events(record: Record) -> dict[str, NDArray[Any]]:
-    """The counts of a record as they are published, whether it is or not: figures made of them are then the same."""
-    events = record.table("events.parquet")
+def shown_events(record: Record, file: str = "events.parquet") -> dict[str, NDArray[Any]]:
+    """A table by event, the counts unless another is named, as it is published, whether the record is or not: figures
+    made of it are then the same.
+    """
+    events = record.table(file)
     if record.facts.get("published"):
         return events
     user = _permutation(record.facts["data"]["hash"], record.facts["data"]["n_users"])[events["user"]]
@@ -125,10 +127,14 @@ def _publish(record: Record, folder: Path) -> Record:
     facts = {name: value for name, value in record.facts.items() if name not in (*PRIVATE, "files")}
     unexpected = "traceback" in record.facts  # its message may say anything: only its type is shown
     facts["reason"] = facts["reason"].partition(":")[0] if unexpected else shown_reason(facts["reason"])
-    forms = {"events.parquet": shown_events, "users.parquet": shown_users}
-    tables = {name: forms[name](record) if name in forms else record.table(name)
-              for name in SHOWN if name in record.facts["files"]}
+    tables = {name: _shown_table(record, name) for name in SHOWN if name in record.facts["files"]}
     return write_record(folder, {**facts, "published": True}, tables)
+
+
+def _shown_table(record: Record, name: str) -> dict[str, NDArray[Any]]:
+    if name == "users.parquet":
+        return shown_users(record)
+    return record.table(name) if name == "curve.parquet" else shown_events(record, name)
 
 
 def _permutation(data_hash: str, n_users: int) -> NDArray[np.int32]:

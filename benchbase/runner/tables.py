@@ -16,6 +16,7 @@ Curve = Sequence[tuple[int, str, float]]
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "events.parquet": {"user": "int32", "event": "int32", "above": "int32", "tied": "int32", "candidates": "int32",
                        "domain": "int16"},
+    "across.parquet": {"user": "int32", "event": "int32", "across": "float32"},
     "topk.parquet": {"user": "int32", "event": "int32", "items": "list<int32>", "scores": "list<float32>"},
     "actions.parquet": {"user": "int32", "event": "int32", "action": "int8", "label": "int8", "probability": "float32"},
     "users.parquet": {"user": "int32", "metric": "string", "value": "float32"},
@@ -52,6 +53,11 @@ def users_table(predictions: Any, metrics: Sequence[str]) -> dict[str, Any]:
 def events_table(ranking: Any) -> dict[str, NDArray[Any]]:
     """The counts of every evaluated event, as the ranker gives them."""
     return {name: getattr(ranking, name) for name in COLUMNS["events.parquet"]}
+
+
+def across_table(ranking: Any, across: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The share of attention that crosses domains before each evaluated event."""
+    return {"user": ranking.user, "event": ranking.event, "across": across}
 
 
 def topk_table(ranking: Any) -> dict[str, Any] | None:

@@ -87,6 +87,7 @@ def make(tmp_path: Path) -> Make:
         users: Mapping[str, Any] | None = None,
         domain: Any = None,
         domains: Any = (),
+        across: Mapping[str, Any] | None = None,
         **heads: Any,
     ) -> Path:
         place, cells = tmp_path / folder / "runs", []
@@ -105,6 +106,9 @@ def make(tmp_path: Path) -> Make:
                 if domains:
                     whole["data"] = {**whole["data"], "card": {**CARD, "domains": domains}}
                 tables = {} if failed else {"events.parquet": events(above, (users or {}).get(label), domain)}
+                if label in (across or {}):
+                    asked = {name: tables["events.parquet"][name] for name in ("user", "event")}
+                    tables["across.parquet"] = {**asked, "across": across[label]}
                 write_record(place / run_id, whole, tables)
         if plan:
             labels = list(dict.fromkeys(label for _, label in runs))

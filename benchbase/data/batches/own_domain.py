@@ -27,15 +27,18 @@ class OwnDomainFeed(Feed):
         self.place = np.empty(len(order), np.int64)
         self.place[order] = np.arange(len(order))
 
+    def read_whole(self, events: np.ndarray) -> np.ndarray:
+        """Which of these events (n,) have no earlier one of their domain, bool."""
+        at, offsets = self.place[events], self.interactions.offsets
+        return np.asarray(at == offsets[np.searchsorted(offsets, at, side="right") - 1])
+
     def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
-        at = self.place[events]
-        offsets = self.interactions.offsets
-        first = offsets[np.searchsorted(offsets, at, side="right") - 1]
-        own = np.flatnonzero(at > first)
+        at, whole = self.place[events], self.read_whole(events)
+        own = np.flatnonzero(~whole)
         own = own[np.argsort(at[own])]
         for chunk in super().score_batches(at[own], size):
             yield replace(chunk, index=own[chunk.index])
-        rest = np.flatnonzero(at == first)
+        rest = np.flatnonzero(whole)
         for chunk in self.whole.score_batches(events[rest], size):
             yield replace(chunk, index=rest[chunk.index])
 
