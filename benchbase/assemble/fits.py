@@ -226,13 +226,13 @@ class _Fit:
                    f"a backbone that does; {self.backbone.name} honours {', '.join(sorted(self.sites)) or 'none'}")
 
     def _traces(self) -> None:
-        published = {name for part in self.configuration.modifiers
+        published = {name for part in (self.backbone, *self.configuration.modifiers)
                      for name in ask(self.registry, part, "publishes")}
         for part in self.configuration.objectives:
             missing = self._needs_of(part).traces - published
             if missing:
-                refuse(part.name, f"no modifier publishes the trace {min(missing)}",
-                       f"a modifier that does; traces at hand: {', '.join(sorted(published)) or 'none'}")
+                refuse(part.name, f"no part publishes the trace {min(missing)}",
+                       f"a backbone or modifier that does; traces at hand: {', '.join(sorted(published)) or 'none'}")
 
     def _combiner(self) -> None:
         part = self.configuration.combiner

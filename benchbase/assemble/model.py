@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from ..config import Configuration, Part, Suite
 from ..data import TRAIN
 from ..data.draws import derive_seed
-from ..data.sequences import item_counts
+from ..data.sequences import item_counts, train_events
 from ..errors import PluginError
 from ..nn import ActionEmbedding, ActionHead, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
 from ..nn.parts import Backbone, Combiner, Compressor, Modifier, Objective
@@ -30,6 +31,7 @@ def build_context(suite: Suite, data: RunData, layout: str = "items") -> BuildCo
         n_items=catalogue.n_items, n_users=interactions.n_users, window=suite.protocol.window,
         max_tokens=per_event * suite.protocol.window, catalogue=catalogue,
         item_counts=item_counts(interactions, data.split, catalogue.n_items),
+        train=partial(train_events, interactions, data.split),
         action_names=interactions.action_names, **_predicted(suite, data), n_features=interactions.features.shape[1],
         n_domains=len(catalogue.domain_names), has_time=catalogue.has_time, tasks=suite.protocol.tasks, layout=layout,
     )
@@ -130,6 +132,7 @@ class Builder:
             masked=spec.resolve("training", backbone.config) == "masked",
             normaliser=float(self.context.max_tokens) if pointwise else None,
             sites={name: frozenset(spec.resolve("sites", config)) for name, (spec, config) in specs.items()},
+            published=frozenset(spec.resolve("publishes", backbone.config)),
             publishes={name: frozenset(spec.resolve("publishes", config)) for name, (spec, config) in specs.items()},
             reads_events={name: bool(spec.resolve("reads_events", config)) for name, (spec, config) in specs.items()},
             wanted=frozenset().union(*(self.registry.get("objective", part.name).resolve("needs", part.config).traces

@@ -31,12 +31,15 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Traits:
-    """What the specs say that a forward pass depends on; `wanted`: the traces that objectives need."""
+    """What the specs say that a forward pass depends on; `published`: the traces of the backbone, `wanted`: those that
+    objectives need.
+    """
 
     causal: bool = True
     masked: bool = False
     normaliser: float | None = None
     sites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    published: frozenset[str] = frozenset()
     publishes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     reads_events: Mapping[str, bool] = field(default_factory=dict)
     wanted: frozenset[str] = frozenset()
@@ -87,7 +90,7 @@ class SequenceModel(nn.Module):
         shared.tokens, readers = self._tokens(shared, batch)
         shared.base_mask = base_mask(shared.tokens, batch, traits.causal, readers)
         shared.groups = None if groups is None else groups(shared.tokens)
-        h = self.backbone(PartContext(shared, self.generators["backbone"], name="backbone"))
+        h = self.backbone(PartContext(shared, self.generators["backbone"], traits.published, "backbone"))
         _check_tokens("backbone", h, shared.tokens.x.shape)
         wide = shared.sites.readout(h)
         _check_tokens("readout", wide, (*h.shape[:2], self.state_width))

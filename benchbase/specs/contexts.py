@@ -6,9 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Facts given to every `build`: sizes, catalogue features and statistics of the train part only.
+    """Facts given to every `build`: sizes, catalogue features, and of the events the train part only.
 
-    `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding. Positions are below
+    `item_counts` (n_items + 1,) counts train-part events per item, entry 0 is padding; `train()` gives these events by
+    user (`benchbase.data.sequences.Events`), made when asked for. Positions are below
     `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
     backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout`
     meets, and that the states for predicting actions have. `predicted` names the actions that the action task asks for,
@@ -22,6 +23,7 @@ class BuildContext:
     max_tokens: int
     catalogue: Any = None
     item_counts: Any = None
+    train: Any = None
     action_names: tuple[str, ...] = ()
     predicted: tuple[str, ...] = ()
     rates: Any = None

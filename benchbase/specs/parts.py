@@ -114,7 +114,9 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(Spec):
-    """A sequence encoder, tokens in and states out; `sites` are those it honours for modifiers."""
+    """A sequence encoder, tokens in and states out; `sites` are those it honours for modifiers, `publishes` names the
+    traces it offers to objectives, as modifiers do.
+    """
 
     kind: ClassVar[str] = "backbone"
     training: Resolvable = "next"
@@ -122,6 +124,7 @@ class BackboneSpec(Spec):
     attention: Resolvable = "softmax"
     sites: Resolvable = frozenset()
     layouts: Resolvable = LAYOUTS
+    publishes: Resolvable = frozenset()
 
     def _check(self, where: str) -> None:
         check_names(where, "sites", self.sites, SITES)

@@ -100,6 +100,14 @@ class BackboneContract(LeakRules, LearningRules):
                   f"below n_layers, {body.n_layers}, at most once and in order.")
             check(heads == {body.n_heads}, f"{what} with {sorted(heads)} heads. Expected n_heads, {body.n_heads}.")
 
+    def test_traces_declared_are_traces_published(self) -> None:
+        declared = self.resolved("publishes")
+        for case in (case for case in self.situations() if case.phase == "train"):
+            case.model.traits = replace(case.model.traits, wanted=frozenset(declared))
+            found = set(case.encode().traces)
+            check(found == set(declared), f"{case.name}: publishes {sorted(found)} where all are wanted. Expected "
+                  f"{sorted(declared)}, as its spec declares.")
+
     def test_precision_is_that_of_the_model(self) -> None:
         self.only_if_it_repeats()
         for layout in self.layouts:

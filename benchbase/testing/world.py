@@ -1,7 +1,7 @@
 """Small seeded data: a log, the same as interactions and catalogue, and random batches with ragged rows."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data import Catalogue, DatasetConfig, Interactions, ItemTable, Log, encode
 from ..data.batches import Batch, Targets
+from ..data.sequences import Events, gather
 from ..specs import BuildContext, DataContext, DatasetSpec
 
 ACTIONS = ("like", "share")
@@ -67,10 +68,14 @@ def tiny_context(n_items: int = 30, window: int = 12, **changes: Any) -> BuildCo
     counts = np.bincount(world.interactions.item, minlength=n_items + 1)
     facts: dict[str, Any] = {
         "n_items": n_items, "n_users": world.interactions.n_users, "window": window, "max_tokens": 2 * window,
-        "catalogue": world.catalogue, "item_counts": counts, "action_names": ACTIONS, "predicted": ACTIONS,
-        "n_features": 1, "n_domains": 2, "has_time": True,
+        "catalogue": world.catalogue, "item_counts": counts, "train": partial(_all_events, world),
+        "action_names": ACTIONS, "predicted": ACTIONS, "n_features": 1, "n_domains": 2, "has_time": True,
     }
     return BuildContext(**(facts | changes))
+
+
+def _all_events(world: World) -> Events:
+    return gather(world.interactions, world.interactions.offsets[:-1], world.interactions.offsets[1:])
 
 
 def tiny_batch(

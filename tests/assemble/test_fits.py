@@ -113,10 +113,10 @@ def test_what_fits_is_let_through():
      {"train": {"supervise": "candidates"}}),
     ("reader + plain: its prefix reads events, so under a causal backbone earlier positions would see later ones. "
      "Expected train.supervise: last.", [spec("modifier", "reader", sites={"prefix"}, reads_events=True)], {}),
-    ("greedy: no modifier publishes the trace glow. Expected a modifier that does; traces at hand: heat.",
+    ("greedy: no part publishes the trace glow. Expected a backbone or modifier that does; traces at hand: heat.",
      [spec("objective", "greedy", needs=Needs(traces={"glow", "heat"})),
       spec("modifier", "warm", sites={"mask"}, publishes={"heat"})], {}),
-    ("greedy: no modifier publishes the trace glow. Expected a modifier that does; traces at hand: none.",
+    ("greedy: no part publishes the trace glow. Expected a backbone or modifier that does; traces at hand: none.",
      [spec("objective", "greedy", needs=Needs(traces={"glow"}))], {}),
     ("other: it stands in one configuration twice. Expected each modifier and objective once.",
      [spec("objective", "other")], {"twice": [spec("objective", "other")]}),
