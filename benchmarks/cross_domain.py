@@ -3,8 +3,9 @@
 `python benchmarks/cross_domain.py [--backbone sasrec] [--length 200] [--rows 64] [--width 64] [--domains 2]
 [--threads 2]` takes whole training steps with the full softmax on sequences that fill the window, of items of several
 domains in turn, and prints for each way to weigh the attention across domains the mean step, peak memory above the
-process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here. Needs
-the plugins `transformers`, `losses` and `autocdsr`.
+process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here; C2DSR
+is a backbone of its own, with an encoder for all events and one for each domain. Needs the plugins `transformers`,
+`losses`, `autocdsr` and `c2dsr`.
 """
 
 import argparse
@@ -56,7 +57,8 @@ def main() -> None:
     users = max(3 * args.rows, -(-args.items // args.length))
     world = of_domains(full(users, args.length + 2, args.items), args.domains)  # two events are held out
 
-    def contender(objectives: list[Any], combiner: Any = None, modifiers: Sequence[Any] = ()) -> Contender:
+    def contender(objectives: list[Any], combiner: Any = None, modifiers: Sequence[Any] = (),
+                  backbone: Any = backbone) -> Contender:
         return Contender(make_experiment(
             (backbone, {"width": args.width}), objectives=objectives, combiner=combiner, modifiers=modifiers,
             world=world, protocol={"split": "leave_one_out", "window": args.length},
@@ -72,6 +74,8 @@ def main() -> None:
                                          [registry.get("modifier", "ib_tokens")])
     except Refusal as refusal:
         print(f"AutoCDSR+ is left out: {refusal}")
+    rival = [registry.get("objective", name) for name in ("domain_softmax", "cross_domain_infomax")]
+    running["C2DSR"] = contender(rival, backbone=registry.get("backbone", "c2dsr"))
     print(f"{args.backbone}: {args.rows} rows of {args.length} events, width {args.width}, {args.domains} domains, "
           f"threads {args.threads}")
     take_turns(running, args.steps, "plain", typical=fmean)  # some steps look at both gradients, others do not
