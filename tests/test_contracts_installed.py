@@ -11,7 +11,8 @@ from benchbase.specs import defaults
 ROOT = Path(__file__).resolve().parent.parent
 REGISTRY = Registry.load()
 pytestmark = pytest.mark.plugins  # where none is installed there is nothing to see
-NEEDED = {"path": "log.txt", "format": "sequence", "categories": "Gift_Cards"}
+NEEDED = {"path": "log.txt", "format": "sequence", "categories": "Gift_Cards",
+          "domains": ("sport", "phone")}
 """Values for the parameters without a default."""
 
 every_part = pytest.mark.parametrize("offer", REGISTRY.offers(), ids=lambda offer: "-".join(offer.key))

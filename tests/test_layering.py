@@ -39,7 +39,7 @@ OPEN_TO_PLUGINS = {"errors", "data", "nn", "metrics", "data.batches", "data.sequ
 OPEN_TO_TESTS = {"errors", "data", "nn", "metrics", "specs", "testing"}  # with all modules in them
 FOREIGN_NAMES = re.compile(
     r"movie_?lens|(?<![a-z])ml[-_]?1m|kuairand|amazon|sasrec|bert4rec|hstu|genrank|causalrec|attnlfa|attnmvp|autocdsr"
-    r"|llm4rec|gru4rec|foursquare|gowalla|(?-i:\bCAUSE\b)",
+    r"|llm4rec|gru4rec|foursquare|gowalla|c2dsr|tri-?cdr|syncrec|disencdr|(?-i:\bCAUSE\b)",
     re.IGNORECASE,
 )
 LONGEST_FUNCTION, LONGEST_MODULE = 80, 500

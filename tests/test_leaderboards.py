@@ -16,7 +16,9 @@ from benchbase.testing.files import real_folder
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-loss": "amazon-ticoserec",
         "causalrec-ml-1m": "ml-1m/sasrec", "causalrec-alpha": ".", "causalrec-checkins": "foursquare-nyc-stan",
-        "causalrec-beauty": "amazon-ticoserec"}
+        "causalrec-beauty": "amazon-ticoserec", "autocdsr-toy-game": "cross-domain/tricdr-toy-game",
+        "autocdsr-toy-game-bert4rec": "cross-domain/tricdr-toy-game",
+        "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample"}
 """Where the files of a suite lie among the real data."""
 
 RENAMED = {
