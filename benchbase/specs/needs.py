@@ -55,7 +55,7 @@ class Needs:
 
     `None` means any. `tasks`, `layouts`: at least one must be what the suite runs. `attention`:
     `softmax` or `pointwise`. `actions`: the part reads them. `categories`: some, or the columns of these names.
-    `traces`: names that some modifier must publish. `groups`: attention mass.
+    `traces`: names that the backbone or a modifier must publish. `groups`: attention mass.
     """
 
     tasks: frozenset[str] | None = None

@@ -41,7 +41,7 @@ def build_infomax(config: InfomaxConfig, context: BuildContext) -> "Objective":
 def refuse(config: C2DSRConfig, context: BuildContext) -> str | None:
     """Why the backbone cannot run on such data."""
     if context.n_domains < 2:
-        return f"c2dsr: the data set has {context.n_domains} domains. Expected 2 or more. Use sasrec."
+        return f"c2dsr: domains in the data set: {context.n_domains}. Expected 2 or more. Use sasrec."
     return None
 
 

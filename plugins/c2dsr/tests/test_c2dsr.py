@@ -388,7 +388,7 @@ class TestSpec:
 
     def test_data_without_two_domains_is_refused(self):
         for names, message in (((), "c2dsr: the data set has no domains. Expected a data set that has."),
-                               (("a",), "c2dsr: the data set has 1 domains. Expected 2 or more. Use sasrec.")):
+                               (("a",), "c2dsr: domains in the data set: 1. Expected 2 or more. Use sasrec.")):
             with pytest.raises(Refusal) as error:
                 make_experiment(SPEC, objectives=[tiny_softmax], world=self.domainless(names))
             assert str(error.value) == message
