@@ -21,10 +21,13 @@ EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list}
 
 LARGEST = 2**31 - 1
 
+MOST = 2**24
+"""Bytes of a pickle, of which each may become a list of 60 or more; Tri-CDR's largest has 0.7 million."""
+
 
 def read_pickle(path: Path) -> np.ndarray:
     """Users and items, (2, n), of a dictionary of users' lists. Errors: `DataError`, also for what might run."""
-    with reading(path), unpacked(path) as data:
+    with reading(path), unpacked(path, MOST) as data:
         try:
             found = _plain((operation.name, argument) for operation, argument, _ in genops(data))
         except (ValueError, IndexError, TypeError, AttributeError) as error:

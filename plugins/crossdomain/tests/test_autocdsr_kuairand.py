@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from benchbase_crossdomain import benchbase_datasets, unpacking
+from benchbase_crossdomain import archives, benchbase_datasets
 from benchbase_crossdomain.config import AutoCDSRConfig
 from benchbase_crossdomain.records import LONGEST, features, records, varints
 
@@ -261,7 +261,7 @@ def test_damaged_packed_files(read, tmp_path):
 def test_packed_files_that_hold_too_much(read, tmp_path, monkeypatch):
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / ONE).write_bytes(gzip.compress(framed([GOOD] * 2)))
-    monkeypatch.setattr(unpacking, "MOST", 60)
+    monkeypatch.setattr(archives, "MOST", 60)
     with pytest.raises(DataError, match=rf"{ONE}: so far, more than 60 bytes came out of packed files\."):
         read("autocdsr_kuairand")
     (tmp_path / "training" / ONE).unlink()

@@ -6,7 +6,7 @@ import pickle
 import re
 
 import pytest
-from benchbase_crossdomain import benchbase_datasets, unpacking
+from benchbase_crossdomain import benchbase_datasets, pickles
 from benchbase_crossdomain.config import TriCDRConfig
 
 from benchbase.data import MissingFile
@@ -150,7 +150,7 @@ def test_a_pickle_that_unpacks_to_too_much(read, tmp_path, monkeypatch):
     path = tmp_path / "toy_log_file_final.pkl"
     (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    monkeypatch.setattr(unpacking, "MOST", 20)
+    monkeypatch.setattr(pickles, "MOST", 20)
     with pytest.raises(DataError, match=r"pkl\.gz: it has more than 20 bytes when unpacked\. Expected fewer"):
         read("tricdr")
 
