@@ -267,6 +267,7 @@ def test_what_is_asked_of_a_spec_later_is_checked_when_it_is_made(kind, fields, 
     ("backbone", "layouts", "items", "layouts is 'items'. Expected a set of names."),
     ("backbone", "training", "later", "training 'later' unknown. Expected one of masked, next."),
     ("backbone", "attention", ["softmax"], r"attention \['softmax'\] unknown. Expected one of none, pointwise"),
+    ("backbone", "publishes", "trace", "BackboneSpec 'x': publishes is 'trace'. Expected a set of names."),
     ("modifier", "publishes", 7, "ModifierSpec 'x': publishes is 7. Expected a set of names."),
 ])
 def test_what_a_spec_answers_is_checked_when_it_is_asked(kind, what, value, message):

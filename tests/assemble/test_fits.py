@@ -99,6 +99,8 @@ def test_what_fits_is_let_through():
     glow = spec("modifier", "glow", sites={"mask"}, publishes={"glow"})
     other = spec("objective", "other")
     assert verdict(PLAIN, LOSS, glow, needy, other, spec("combiner", "mix", Balance)) is None
+    glowing = spec("backbone", "glowing", publishes={"glow"})
+    assert verdict(glowing, LOSS, spec("objective", "reader", needs=Needs(traces={"glow"}))) is None
     assert verdict(MASKED, LOSS, spec("compressor", "small", refuse=lambda config, context: None)) is None
     assert verdict(spec("recommender", "whole", needs=Needs(time=True, domains=True))) is None
 

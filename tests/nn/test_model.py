@@ -116,11 +116,18 @@ def test_a_modifier_knows_which_traces_an_objective_needs():
         assert asked == [expected] * 2
 
 
-def test_a_backbone_that_publishes_is_named():
-    model = make_model(tiny_causal)
-    model.backbone.forward = lambda ctx: ctx.publish("trace", ctx.tokens.x)
+def test_a_backbone_publishes_what_its_spec_declares():
+    def publishes(ctx):
+        ctx.publish("trace", ctx.tokens.x)
+        return ctx.tokens.x
+
+    told, silent = (make_model(replace(tiny_causal, publishes=frozenset(names))) for names in (["trace"], []))
+    told.backbone.forward = silent.backbone.forward = publishes
+    batch, targets = tiny_batch()
+    step = forward(told, batch, targets)
+    assert step.output.traces["trace"] is step.encoded.tokens.x
     with pytest.raises(PluginError, match=r"^backbone: publishes trace 'trace'"):
-        model.encode(tiny_batch()[0], "train")
+        silent.encode(batch, "train")
 
 
 def test_scratch_lives_for_one_pass_and_parts_have_their_own():

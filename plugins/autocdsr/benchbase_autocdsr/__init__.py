@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, CombinerSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import BackboneSpec, BuildContext, CombinerSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
 
 from .config import (
     BottleneckAttentionConfig,
     BottleneckConfig,
     CrossDomainConfig,
+    DomainEncodersConfig,
     FixedConfig,
     JacobianConfig,
     LiteralConfig,
@@ -16,7 +17,11 @@ from .config import (
 )
 
 if TYPE_CHECKING:
-    from benchbase.nn import Combiner, Modifier, Objective
+    from benchbase.nn import Backbone, Combiner, Modifier, Objective
+
+SITES = frozenset({"prefix", "mask", "bias", "boost", "value", "weights", "states", "readout"})
+CORE_SITES = frozenset({"prefix", "readout"})
+"""Sites that are there without attention of the core's."""
 
 SOURCE = Source(
     paper="Revisiting Self-attention for Cross-domain Sequential Recommendation",
@@ -49,6 +54,30 @@ def build_bottleneck(config: BottleneckAttentionConfig, context: BuildContext) -
     from .bottleneck import BottleneckAttention
 
     return BottleneckAttention(config, context)
+
+
+def build_domain_attention(config: BottleneckAttentionConfig, context: BuildContext) -> "Objective":
+    from .encoders import DomainBottleneckAttention
+
+    return DomainBottleneckAttention(config, context)
+
+
+def build_encoders(config: DomainEncodersConfig, context: BuildContext) -> "Backbone":
+    from .encoders import DomainEncoders
+
+    return DomainEncoders(config, context)
+
+
+def attention_of(config: DomainEncodersConfig) -> str:
+    return "softmax" if config.shared_layers else "none"
+
+
+def sites_of(config: DomainEncodersConfig) -> frozenset[str]:
+    return SITES if config.shared_layers else CORE_SITES
+
+
+def traces_of(config: DomainEncodersConfig) -> frozenset[str]:
+    return frozenset({"ib_attention"} if config.tokens else ())
 
 
 def refuse_layers(config: BottleneckConfig, context: BuildContext) -> str | None:
@@ -88,6 +117,17 @@ def build_literal(config: LiteralConfig, context: BuildContext) -> "Combiner":
 
 
 @hookimpl
+def benchbase_backbones() -> list[BackboneSpec]:
+    return [
+        BackboneSpec(
+            name="domain_encoders", config=DomainEncodersConfig, build=build_encoders, source=SOURCE,
+            training="masked", causal=False, attention=attention_of, sites=sites_of, publishes=traces_of,
+            needs=Needs(domains=True),
+        ),
+    ]
+
+
+@hookimpl
 def benchbase_modifiers() -> list[ModifierSpec]:
     return [
         ModifierSpec(
@@ -108,6 +148,10 @@ def benchbase_objectives() -> list[ObjectiveSpec | CombinerSpec]:
         ObjectiveSpec(
             name="ib_attention", config=BottleneckAttentionConfig, build=build_bottleneck, source=SOURCE,
             needs=Needs(groups=True, domains=True, attention=frozenset({"softmax"})),
+        ),
+        ObjectiveSpec(
+            name="domain_ib_attention", config=BottleneckAttentionConfig, build=build_domain_attention, source=SOURCE,
+            needs=Needs(domains=True, traces=frozenset({"ib_attention"})),
         ),
         CombinerSpec(name="fixed_alpha", config=FixedConfig, build=build_fixed, source=SOURCE),
         CombinerSpec(name="pareto", config=ParetoConfig, build=build_pareto, source=SOURCE),

@@ -1,8 +1,8 @@
 """Parameters of the objective and of the combiners."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchbase import CombinerConfig, Config
 
@@ -88,6 +88,50 @@ class BottleneckConfig(Config):
         None, description="layers after which they are combined, from 0; null: all, []: none, domains are alone"
     )
     shared_layers: int = Field(0, ge=0, le=64, description="last layers of the backbone that see all domains")
+
+
+class DomainEncodersConfig(Config):
+    """An encoder for each domain, tokens that they talk through, and an encoder of all events behind them."""
+
+    width: int = Field(64, ge=1, le=8192, description="hidden width, r")
+    layers: int = Field(3, ge=1, le=64, description="layers of each domain's encoder")
+    heads: int = Field(2, ge=1, le=256, description="attention heads of these; they divide the width")
+    tokens: int = Field(4, ge=0, le=64, description="tokens that domains talk through, k; 0: they do not talk")
+    combine: Literal["mean", "sum"] = Field(
+        "mean", description="what the tokens of all domains become, in every domain"
+    )
+    after: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="layers after which they are combined, from 0; null: all, []: none, domains are alone"
+    )
+    shared_layers: int = Field(3, ge=0, le=64, description="layers behind, in which all events see each other")
+    shared_heads: int = Field(4, ge=1, le=256, description="attention heads of these; they divide the width")
+    ffn: int = Field(1, ge=1, le=16, description="hidden width of all feed-forward maps, in widths")
+    attention_scale: float | None = Field(
+        1.0, gt=0, description="factor of the scores of all layers; null = one over the root of a head's width"
+    )
+    dropout: float = Field(0.15, ge=0, lt=1, description="dropout of tokens and of every sublayer's output")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="dropout of attention weights, on the slow route")
+    projection: bool = Field(True, description="map states by two linear maps, a ReLU between, before they meet items")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        for name in ("heads", "shared_heads"):
+            if self.width % getattr(self, name):
+                near = max(n for n in range(1, getattr(self, name)) if self.width % n == 0)
+                raise ValueError(
+                    f"{name}: {getattr(self, name)} does not divide the width {self.width}. "
+                    f"Expected a divisor of the width. Nearest: {near}."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_are_there(self) -> Self:
+        if wrong := [n for n in self.after or () if n >= self.layers]:
+            raise ValueError(
+                f"after: there is no layer {wrong[0]}. Expected layers below {self.layers}, counted from 0. "
+                f"Nearest: {self.layers - 1}."
+            )
+        return self
 
 
 class BottleneckAttentionConfig(Config):
