@@ -3,9 +3,9 @@
 `python benchmarks/cross_domain.py [--backbone sasrec] [--length 200] [--rows 64] [--width 64] [--domains 2]
 [--threads 2]` takes whole training steps with the full softmax on sequences that fill the window, of items of several
 domains in turn, and prints for each way to weigh the attention across domains the mean step, peak memory above the
-process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here;
-as released it is a backbone of its own, six layers, and so is C2DSR, an encoder for all events and one for each domain. Needs the plugins `transformers`,
-`losses`, `autocdsr` and `c2dsr`.
+process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here; as
+released it is a backbone of its own with three layers for each domain and three behind, and C2DSR is one with an
+encoder for all events and one for each domain. Needs the plugins `transformers`, `losses`, `autocdsr` and `c2dsr`.
 """
 
 import argparse
