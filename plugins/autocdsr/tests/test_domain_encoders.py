@@ -148,6 +148,15 @@ def test_items_of_other_domains_are_reached_through_the_tokens_alone(form, heard
     assert (depends[own] > 0).all() and (depends[hidden] > 0).all()  # hidden events hear all domains
 
 
+def test_an_item_of_no_domain_is_read_by_all():
+    batch = batch_of(n_rows=1)
+    shown = (~batch.hide_item[0]).nonzero().flatten()
+    batch.domains[0, shown[0]] = -1
+    depends = reached(model_of(**ALONE | {"after": ()}), batch)
+    assert len(set(batch.domains[0, shown[1:]].tolist())) == 2 and (depends[:, shown[0]] > 0).all()
+    assert (depends[shown[0], shown] > 0).all()
+
+
 def test_a_row_without_a_domain_hears_of_it_through_its_tokens_alone():
     """Its encoder then reads hidden events and tokens; all is finite, also where no event is hidden."""
     model = model_of(3, **ALONE)
