@@ -132,7 +132,7 @@ def benchbase_modifiers() -> list[ModifierSpec]:
     return [
         ModifierSpec(
             name="ib_tokens", config=BottleneckConfig, build=build_tokens, source=SOURCE, refuse=refuse_layers,
-            sites=frozenset({"prefix", "mask", "states"}), reads_events=True,
+            sites=frozenset({"prefix", "mask", "states"}), publishes=frozenset({"ib_tokens"}), reads_events=True,
             needs=Needs(domains=True, attention=frozenset({"softmax"})),
         ),
     ]
@@ -147,7 +147,7 @@ def benchbase_objectives() -> list[ObjectiveSpec | CombinerSpec]:
         ),
         ObjectiveSpec(
             name="ib_attention", config=BottleneckAttentionConfig, build=build_bottleneck, source=SOURCE,
-            needs=Needs(groups=True, domains=True, attention=frozenset({"softmax"})),
+            needs=Needs(groups=True, domains=True, attention=frozenset({"softmax"}), traces=frozenset({"ib_tokens"})),
         ),
         ObjectiveSpec(
             name="domain_ib_attention", config=BottleneckAttentionConfig, build=build_domain_attention, source=SOURCE,

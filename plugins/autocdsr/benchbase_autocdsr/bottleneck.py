@@ -36,6 +36,7 @@ class BottleneckTokens(Modifier):
     def prefix(self, ctx: PartContext) -> PrefixTokens:
         """The tokens of every domain, side by side; those of domains that a row lacks are not there for it."""
         domain = torch.arange(self.n_domains, device=self.table.device).repeat_interleave(self.config.tokens)
+        ctx.publish("ib_tokens", self.table)  # so that `ib_attention` is refused where there are none
         return PrefixTokens(self.table, valid=self._present(ctx.batch).repeat_interleave(self.config.tokens, dim=1),
                             timestamp=_latest(ctx.batch, domain), domain=domain[None], segment=SEGMENT)
 

@@ -8,7 +8,8 @@ from benchbase_autocdsr import benchbase_modifiers, benchbase_objectives, refuse
 from benchbase_autocdsr.bottleneck import SEGMENT, BottleneckTokens
 from benchbase_autocdsr.config import BottleneckConfig
 
-from benchbase.testing.build import forward, make_model
+from benchbase.errors import Refusal
+from benchbase.testing.build import forward, make_experiment, make_model
 from benchbase.testing.checking import distinct
 from benchbase.testing.contracts import ModifierContract, ObjectiveContract
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
@@ -140,6 +141,12 @@ class TestSum(ModifierContract):
 class TestMean(ModifierContract):
     spec = TOKENS
     config: ClassVar = {"combine": "mean", "tokens": 2, "after": (0,)}
+
+
+def test_its_loss_is_refused_where_there_are_no_tokens():
+    with pytest.raises(Refusal, match=r"ib_attention: no part publishes the trace ib_tokens\. Expected a backbone or "
+                                      r"modifier that does; traces at hand: none\."):
+        make_experiment(tiny_bidirectional, objectives=[tiny_softmax, ATTENTION])
 
 
 class TestAttention(ModifierContract):
