@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import pytest
 import torch
-from benchbase_autocdsr import benchbase_backbones, benchbase_objectives
+import torch.nn.functional as F
+from benchbase_autocdsr import benchbase_backbones, benchbase_modifiers, benchbase_objectives
 from benchbase_autocdsr.config import DomainEncodersConfig
 
 from benchbase.errors import Refusal
-from benchbase.nn import Kind
+from benchbase.nn import Kind, PartContext
 from benchbase.testing.build import forward, make_experiment, make_model, train_step
 from benchbase.testing.checking import cotangent, distinct, padded, states
 from benchbase.testing.contracts import ObjectiveContract
@@ -20,16 +21,17 @@ from benchbase.testing.tiny import tiny_bidirectional, tiny_softmax
 from benchbase.testing.world import World, tiny_batch, tiny_context, tiny_world
 
 (SPEC,) = benchbase_backbones()
+(BOTTLENECK,) = benchbase_modifiers()
 OFFERED = {spec.name: spec for spec in benchbase_objectives()}
 ATTENTION = OFFERED["domain_ib_attention"]
 MASS, LOSS = "domain_ib_attention.mass", "tiny_softmax.softmax"
 ALONE = {"shared_layers": 0, "projection": False, "dropout": 0.0}
 
 
-def model_of(n_domains=2, objectives=(), **config):
+def model_of(n_domains=2, objectives=(), modifiers=(), **config):
     sizes = {"width": 6, "layers": 2, "heads": 2, "tokens": 3, "shared_heads": 3}
     made = make_model(SPEC, sizes | config, context=tiny_context(n_domains=n_domains),
-                      objectives=[*objectives, tiny_softmax]).double()
+                      modifiers=modifiers, objectives=[*objectives, tiny_softmax]).double()
     draw = torch.Generator().manual_seed(1)
     for name, parameter in made.named_parameters():
         torch.nn.init.normal_(parameter, 1.0 if "gains" in name or "norm" in name else 0.0, 0.4, generator=draw)
@@ -42,25 +44,32 @@ def batch_of(n_domains=2, n_rows=4, masked=True):
     return replace(batch, domains=torch.where(batch.domains < 0, -1, batch.items % n_domains))
 
 
+def normed(h, norm):
+    return F.layer_norm(h, h.shape[-1:], norm.weight, norm.bias)
+
+
 def rms(h, gain):
     return h / (h.square().mean(dim=-1, keepdim=True) + 1e-6).sqrt() * gain
 
 
-def slow_layer(layer, domain, h, seen, scale):
-    """One domain's layer on h (k + S, D), every query asking the keys (k + S) that are seen; and the weights."""
+def slow_layer(layer, domain, h, seen, scale, keep=1.0, keep_weights=1.0):
+    """One domain's layer on h (k + S, D), every query asking the keys (k + S) that are seen; and the weights.
+
+    Dropout leaves `keep` of all, and of the weights `keep_weights`.
+    """
     width, heads = h.shape[1], layer.config.heads
     x, outs, weights = rms(h, layer.gains[0, domain].flatten()) @ layer.qkv[domain], [], []
     for head in range(heads):
         at = slice(head * width // heads, (head + 1) * width // heads)
         q, k, v = (x[:, part * width : (part + 1) * width][:, at] for part in range(3))
         weights.append((q @ k.T * scale).masked_fill(~seen, float("-inf")).softmax(dim=-1))
-        outs.append(weights[-1] @ v)
-    h = h + torch.cat(outs, dim=1) @ layer.out[domain]
-    inner = (rms(h, layer.gains[1, domain].flatten()) @ layer.rise[domain]).relu()
-    return rms(h + inner @ layer.fall[domain], layer.gains[2, domain].flatten()), torch.stack(weights)
+        outs.append(keep_weights * weights[-1] @ v)
+    h = h + keep * torch.cat(outs, dim=1) @ layer.out[domain]
+    inner = keep * (rms(h, layer.gains[1, domain].flatten()) @ layer.rise[domain]).relu()
+    return rms(h + keep * inner @ layer.fall[domain], layer.gains[2, domain].flatten()), torch.stack(weights)
 
 
-def slow(model, batch):
+def slow(model, batch, keep=1.0, keep_weights=1.0):
     """What comes before the shared encoder, (B, T, D), and the share that tokens get of each event, (B, T, layers):
     every domain's encoder reads all of a row, as the release has it, and what is not its own is dropped afterwards.
     """
@@ -69,13 +78,13 @@ def slow(model, batch):
     states, shares = torch.zeros(*batch.items.shape, config.width, dtype=torch.float64), []
     for row in range(batch.n_rows):
         domain, valid = batch.domains[row], batch.valid[row]
-        x = model.embedding(batch.items[row], batch.hide_item[row]) + body.positions.table[: len(domain)]
+        x = keep * (model.embedding(batch.items[row], batch.hide_item[row]) + body.positions.table[: len(domain)])
         streams = [torch.cat([body.table, x]) for _ in range(body.n_domains)]
         share = torch.zeros(len(domain), config.layers, dtype=torch.float64)
         for number, layer in enumerate(body.layers):
             for mine in range(body.n_domains):
                 seen = torch.cat([torch.ones(k, dtype=torch.bool), valid & ((domain == mine) | (domain < 0))])
-                streams[mine], weights = slow_layer(layer, mine, streams[mine], seen, scale)
+                streams[mine], weights = slow_layer(layer, mine, streams[mine], seen, scale, keep, keep_weights)
                 share[:, number] += weights.mean(0)[k:, :k].sum(-1) * (domain == mine)
             if config.after is None or number in config.after:
                 own = torch.stack([stream[:k] for stream in streams])
@@ -83,7 +92,7 @@ def slow(model, batch):
                 streams = [torch.cat([one, stream[k:]]) for stream in streams]
         made = sum(streams[mine][k:] * (valid & ((domain == mine) | (domain < 0)))[:, None]
                    for mine in range(body.n_domains))
-        states[row] = body.first_norm(x + made)
+        states[row] = normed(x + made, body.first_norm)
         shares.append(share)
     return states, torch.stack(shares)
 
@@ -115,9 +124,20 @@ def test_the_shared_encoder_and_the_last_maps_follow():
     block, (h,) = body.blocks[0], h
     q, k, v = block.attention.qkv(block.norm_attention(h)).view(-1, 3, 3, 2).permute(1, 2, 0, 3)
     h = h + block.attention.out(((q @ k.mT).softmax(-1) @ v).transpose(0, 1).flatten(1))  # not scaled
-    h = body.norm(h + block.forward_map.fall(block.forward_map.rise(block.norm_forward(h)).relu()))
+    h = normed(h + block.forward_map.fall(block.forward_map.rise(block.norm_forward(h)).relu()), body.norm)
     expected = body.projection.fall(body.projection.rise(h).relu())
     torch.testing.assert_close(states(model, batch)[0], expected, atol=1e-10, rtol=0)
+
+
+def test_dropout_falls_on_tokens_sublayers_and_weights(monkeypatch):
+    """Where dropout leaves a share of everything all is known; what events give to the tokens is before it."""
+    monkeypatch.setattr(PartContext, "dropout", lambda ctx, x, p: x if ctx.phase == "score" else x * (1 - p))
+    model, batch = model_of(objectives=[ATTENTION], **ALONE | {"dropout": 0.3, "attention_dropout": 0.2}), batch_of()
+    for phase, keep in (("train", (0.7, 0.8)), ("score", (1.0, 1.0))):
+        encoded, (expected, shares) = model.encode(batch, phase), slow(model, batch, *keep)
+        torch.testing.assert_close(encoded.states.after[batch.valid], expected[batch.valid], atol=1e-10, rtol=0)
+        shown = batch.valid & (batch.domains >= 0)
+        torch.testing.assert_close(encoded.traces["ib_attention"][shown], shares[shown], atol=1e-12, rtol=0)
 
 
 def reached(model, batch):
@@ -240,6 +260,18 @@ def test_even_attention_by_hand():
     domains = batch.domains[0].tolist()
     shares = [3 / (3 + domains.count(domain) + domains.count(-1)) for domain in domains if domain >= 0]
     assert forward(model, batch, targets).losses[MASS].item() == pytest.approx(sum(shares) / len(shares))
+
+
+def test_tokens_before_the_events_ask_for_nothing():
+    """Although they have a domain."""
+    model = model_of(objectives=[ATTENTION], modifiers=[BOTTLENECK], shared_layers=1)
+    batch, (_, targets) = batch_of(), tiny_batch(masked=True, dtype=torch.float64)
+    step = forward(model, batch, targets, "score")
+    tokens, trace = step.encoded.tokens, step.encoded.traces["ib_attention"]
+    before = tokens.valid & (tokens.event < 0) & (tokens.domain >= 0)
+    assert before.any() and (trace[before] > 0).any()
+    shown = batch.valid & (batch.domains >= 0)
+    torch.testing.assert_close(step.losses[MASS], trace[:, tokens.n_prefix :][shown].mean(), atol=1e-12, rtol=0)
 
 
 def test_it_is_measured_where_it_is_asked_for():
