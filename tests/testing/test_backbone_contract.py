@@ -251,6 +251,7 @@ ATTENTION = {"attention_is_as_declared"}
 PRECISION = {"precision_is_that_of_the_model"}
 BFLOAT16 = {"it_runs_in_bfloat16"}
 SITES = {"sites_honoured_are_the_sites_declared"}
+TRACES = {"traces_declared_are_traces_published"}
 
 LEAKS = {
     "the next event": (adds(lambda x, ctx: rolled(x)), LOOKS | CANDIDATES | PADDING),
@@ -331,6 +332,7 @@ FACTS = {
     "more heads than run": (broken(init=more_heads), ATTENTION),
     "fewer sites than honoured": (broken(sites={"mask"}), SITES),
     "more sites than honoured": (broken(base=tiny_recurrent, sites=tiny_recurrent.sites | {"value"}), SITES),
+    "a trace that is never published": (broken(publishes={"glow"}), TRACES),
     "one side declared as both": (
         broken(lambda self, ctx, plain: ctx.tokens.x + self.positions.table[0], tiny_bidirectional),
         SIDES | ATTENTION | REACH | HEART | SITES),
