@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import BenchbaseError
 from ..metrics import action_metric, parse
 from ..runner.records import Record
 from .load import Entry
@@ -37,10 +38,14 @@ class Across:
 
 
 def across_of(entries: Sequence[Entry], metric: str, baseline: str | None) -> Across | None:
-    """What the records of a data set's entries say; None where none of them has such shares."""
+    """What the records of a data set's entries say; None where none of them has such shares.
+
+    Errors: `BenchbaseError` for entries evaluated on different events.
+    """
     shares = {entry.label: found for entry in entries if (found := entry.across)}
     if not shares or action_metric(metric) is not None:
         return None
+    _same_events(entries)
     cutoff = parse(metric).cutoff
     together = next((entry for entry in entries if entry.label == baseline and baseline in shares), None)
     alone = None if together is None else _twin(entries, together)
@@ -53,6 +58,15 @@ def across_of(entries: Sequence[Entry], metric: str, baseline: str | None) -> Ac
         classes["found with them alone"] = {seed: ours[seed] & ~theirs[seed] for seed in seeds}
     return Across(tuple(_targets(name, some, shares) for name, some in classes.items()),
                   together.label if together else None, alone.label if alone else None, cutoff)
+
+
+def _same_events(entries: Sequence[Entry]) -> None:
+    """Check that classes made of one entry's events can be taken of another's."""
+    first, *others = [(entry, events) for entry in entries for events in entry.events.values()]
+    for entry, events in others:
+        if not all(np.array_equal(events[name], first[1][name]) for name in ("user", "event")):
+            raise BenchbaseError(f"leaderboard: '{first[0].label}' and '{entry.label}' on {entry.dataset} were "
+                                 "evaluated on different events. Expected the same ones. Run both under one suite.")
 
 
 def _twin(entries: Sequence[Entry], together: Entry) -> Entry | None:

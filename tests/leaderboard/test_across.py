@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchbase.errors import BenchbaseError
 from benchbase.leaderboard import make_leaderboard
 from benchbase.leaderboard.files import to_json, to_markdown
 from benchbase.leaderboard.text import to_text
+from benchbase.runner.records import read_record, write_record
 
 FIRST, LAST = 0, 50
 ALONE = np.array([FIRST] * 10 + [LAST] * 40)
@@ -96,3 +98,13 @@ def test_events_asked_for_after_all_others_are_counted(make: Any) -> None:
     page = to_markdown(make_leaderboard(make(RUNS, facts={**FACTS, ("d", "alone"): told})))
     assert ("alone: 1,234 events are the first of their domain for their user, and are asked for after all earlier ones"
             in page)
+
+
+def test_entries_on_different_events_are_not_compared(make: Any) -> None:
+    place = make(RUNS, facts=FACTS, across=ACROSS)
+    record = read_record(place / "runs" / f"{1:06x}{2:06x}")  # the twin's second seed
+    table = record.table("events.parquet")
+    facts = {name: value for name, value in record.facts.items() if name != "files"}
+    write_record(record.folder, facts, {"events.parquet": {**table, "event": table["event"] + 1}})
+    with pytest.raises(BenchbaseError, match=r"'together' and 'alone' on d were evaluated on different events\."):
+        make_leaderboard(place)
