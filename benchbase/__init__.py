@@ -19,6 +19,7 @@ from .specs import (
     ObjectiveSpec,
     RecommenderSpec,
     Source,
+    check_heads,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "RecommenderSpec",
     "Refusal",
     "Source",
+    "check_heads",
     "hookimpl",
     "load_records",
     "run",

@@ -3,7 +3,16 @@
 A spec describes; the object that its `build` returns acts. Nothing here imports torch, numpy or data.
 """
 
-from .config import CombinerConfig, Config, HeadConfig, LayoutConfig, ScorerConfig, SequenceConfig, defaults
+from .config import (
+    CombinerConfig,
+    Config,
+    HeadConfig,
+    LayoutConfig,
+    ScorerConfig,
+    SequenceConfig,
+    check_heads,
+    defaults,
+)
 from .contexts import BuildContext, DataContext
 from .names import API, ATTENTION, LAWS, LAYOUTS, RESERVED, SCOPES, SITES, TASKS, TRAINING
 from .needs import Needs, Negatives, Source
@@ -51,5 +60,6 @@ __all__ = [
     "SequenceConfig",
     "Source",
     "Spec",
+    "check_heads",
     "defaults",
 ]

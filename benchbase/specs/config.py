@@ -55,6 +55,14 @@ class HeadConfig(Config):
     experts: int = Field(4, ge=1, description="experts of mmoe")
 
 
+def check_heads(width: int, heads: int, name: str = "heads") -> None:
+    """Refuse a number of attention heads that does not divide the width. Errors: `ValueError` with the nearest."""
+    if width % heads:
+        near = max(n for n in range(1, heads) if width % n == 0)
+        raise ValueError(f"{name}: {heads} does not divide the width {width}. Expected a divisor of the width. "
+                         f"Nearest: {near}.")
+
+
 class CombinerConfig(Config):
     """Parameters that every combiner has."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from benchbase import CombinerConfig, Config
+from benchbase import CombinerConfig, Config, check_heads
 
 
 class CrossDomainConfig(Config):
@@ -116,12 +116,7 @@ class DomainEncodersConfig(Config):
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         for name in ("heads", "shared_heads"):
-            if self.width % getattr(self, name):
-                near = max(n for n in range(1, getattr(self, name)) if self.width % n == 0)
-                raise ValueError(
-                    f"{name}: {getattr(self, name)} does not divide the width {self.width}. "
-                    f"Expected a divisor of the width. Nearest: {near}."
-                )
+            check_heads(self.width, getattr(self, name), name)
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from benchbase import Config
+from benchbase import Config, check_heads
 
 
 class TransformerConfig(Config):
@@ -18,12 +18,7 @@ class TransformerConfig(Config):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
-        if self.width % self.heads:
-            near = max(n for n in range(1, self.heads) if self.width % n == 0)
-            raise ValueError(
-                f"heads: {self.heads} does not divide the width {self.width}. "
-                f"Expected a divisor of the width. Nearest: {near}."
-            )
+        check_heads(self.width, self.heads)
         return self
 
 
