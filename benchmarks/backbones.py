@@ -44,10 +44,11 @@ MIB = 2**20
 
 
 class Contender:
-    """One experiment in training, a step at a time."""
+    """One experiment in training, a step at a time, on the device that its suite asks for."""
 
     def __init__(self, made: Experiment):
         self.made = made
+        self.gpu = made.device if made.device.type == "cuda" else None
         assert self.made.model is not None
         self.loss = LossMaker(self.made, self.made.model)
         self.optimizer = make_optimizer([list(self.made.model.parameters())], self.made)
@@ -68,19 +69,37 @@ class Contender:
         """A step whose time does not count; its memory does, since nothing else is at work."""
         trim_heap()
         reset_peak()
-        at_rest = peak_memory()
+        if self.gpu is not None:
+            torch.cuda.reset_peak_memory_stats(self.gpu)
+        at_rest = self._memory()
         self.step()
-        self.peak = peak_memory() - at_rest
+        self.peak = self._memory() - at_rest
         self.spent, self.tokens = [], []
 
+    def _memory(self) -> int:
+        """The most bytes held so far: by the process, or on the GPU."""
+        return peak_memory() if self.gpu is None else torch.cuda.max_memory_allocated(self.gpu)
+
+    def _wait(self) -> None:
+        """Until the GPU has done all that it was asked."""
+        if self.gpu is not None:
+            torch.cuda.synchronize(self.gpu)
+
+    def _there(self, group: TrainBatch) -> TrainBatch:
+        """A group on the device."""
+        device = self.made.device
+        negatives = {name: given.to(device) for name, given in group.negatives.items()}
+        return TrainBatch(group.batch.to(device), group.targets.to(device), negatives)
+
     def step(self) -> None:
+        self._wait()
         start, tokens = time.perf_counter(), 0
         groups = next(self.batches)
         weights = [float(group.targets.weights.sum()) for group in groups]
         self.optimizer.zero_grad(set_to_none=True)
         gathered: dict[str, torch.Tensor] = {}
         for group, weight in zip(groups, weights, strict=True):
-            losses = self.loss(group)
+            losses = self.loss(self._there(group))
             tokens += self.loss.tokens()
             if self.made.combiner is None:
                 torch.autograd.backward(self.loss.total(losses) * (weight / sum(weights)))
@@ -90,6 +109,7 @@ class Contender:
         if self.made.combiner is not None:
             self._combine(gathered)
         self.optimizer.step()
+        self._wait()
         self.spent.append(time.perf_counter() - start)
         self.tokens.append(tokens)
 
@@ -146,7 +166,8 @@ def take_turns(running: Mapping[str, Contender], steps: int, reference: str, wid
     first = typical(running[reference].spent)
     for name, each in running.items():
         step = typical(each.spent)
-        print(f"{name:<{width}}{step * 1000:9.0f} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
+        shown = f"{step * 1000:9.0f}" if step > 0.1 else f"{step * 1000:9.2f}"
+        print(f"{name:<{width}}{shown} ms{each.peak / MIB:8.0f} MiB{each.tokens[-1]:8,} tokens   "
               f"ratio {step / first:5.2f}   {counted[name] / 1e9:7.2f} GFLOP, ratio "
               f"{counted[name] / counted[reference]:5.2f}, {counted[name] / step / 1e9:5.1f} a second")
 

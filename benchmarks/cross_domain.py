@@ -1,11 +1,12 @@
 """What AutoCDSR adds to a training step, in one run.
 
 `python benchmarks/cross_domain.py [--backbone sasrec] [--length 200] [--rows 64] [--width 64] [--domains 2]
-[--threads 2]` takes whole training steps with the full softmax on sequences that fill the window, of items of several
-domains in turn, and prints for each way to weigh the attention across domains the mean step, peak memory above the
-process at rest, and the ratio to the plain backbone in the same turns. AutoCDSR+ runs on `bert4rec` alone here; as
-released it is a backbone of its own with three layers for each domain and three behind, and C2DSR is one with an
-encoder for all events and one for each domain. Needs the plugins `transformers`, `losses`, `autocdsr` and `c2dsr`.
+[--threads 2] [--device cpu]` takes whole training steps with the full softmax on sequences that fill the window, of
+items of several domains in turn, and prints for each way to weigh the attention across domains the mean step, peak
+memory above that at rest (of the process, or of the GPU), and the ratio to the plain backbone in the same turns.
+AutoCDSR+ runs on `bert4rec` alone here; as released it is a backbone of its own with three layers for each domain and
+three behind, and C2DSR is one with an encoder for all events and one for each domain. Needs the plugins `transformers`,
+`losses`, `autocdsr` and `c2dsr`.
 """
 
 import argparse
@@ -49,6 +50,7 @@ def main() -> None:
     for name, default in {"length": 200, "rows": 64, "width": 64, "items": 3_416, "domains": 2, "threads": 2,
                           "steps": 12}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     registry = Registry.load()
@@ -62,7 +64,8 @@ def main() -> None:
         return Contender(make_experiment(
             (backbone, {"width": args.width}), objectives=objectives, combiner=combiner, modifiers=modifiers,
             world=world, protocol={"split": "leave_one_out", "window": args.length},
-            train={"batch": args.rows, "buckets": 1, "patience": 0, "threads": args.threads}))
+            train={"batch": args.rows, "buckets": 1, "patience": 0, "threads": args.threads,
+                   "device": args.device}))
 
     running = {"plain": contender([softmax])}
     for label, (name, parameters) in WAYS.items():
@@ -81,7 +84,7 @@ def main() -> None:
     rival = [registry.get("objective", name) for name in ("domain_softmax", "cross_domain_infomax")]
     running["C2DSR"] = contender(rival, backbone=registry.get("backbone", "c2dsr"))
     print(f"{args.backbone}: {args.rows} rows of {args.length} events, width {args.width}, {args.domains} domains, "
-          f"threads {args.threads}")
+          f"{torch.cuda.get_device_name() if args.device == 'cuda' else f'threads {args.threads}'}")
     take_turns(running, args.steps, "plain", typical=fmean)  # some steps look at both gradients, others do not
 
 
