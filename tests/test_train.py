@@ -17,6 +17,7 @@ from benchbase.evaluate import rank
 from benchbase.nn import Combiner, Objective
 from benchbase.specs import CombinerConfig, CombinerSpec, Config, Needs, Negatives, ObjectiveSpec, ScorerConfig
 from benchbase.testing.build import make_experiment, make_model, train_step
+from benchbase.testing.probes import probe_recent
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
 from benchbase.testing.world import tiny_batch, tiny_world
 from benchbase.train import fit, tag_parameters
@@ -477,7 +478,22 @@ def test_what_a_fit_says_of_its_cost():
     lengths = [n for groups in made.feed.train_batches(1, 8, 2) for g in groups for n in g.batch.lengths.tolist()]
     assert fitted.tokens_per_sequence == pytest.approx(np.mean(lengths))
     assert fitted.parameters == sum(p.numel() for p in made.model.parameters())
-    assert fitted.device == "cpu" and fitted.route == ("fused",)
+    assert fitted.device == "cpu" and fitted.route == ("fused",) and fitted.history is None
+
+
+def test_a_fit_with_a_compressor_says_what_stood_for_how_much_history():
+    made = make_experiment(tiny_causal, objectives=[tiny_softmax], compressor=probe_recent,
+                           protocol={"split": "leave_one_out", "window": 4}, train={"epochs": 2})
+    events, tokens, every = [], [], []
+    for groups in make_experiment(tiny_causal, objectives=[tiny_softmax], compressor=probe_recent,
+                                  protocol={"split": "leave_one_out", "window": 4}).feed.train_batches(1, 8, 2):
+        for group in groups:
+            events += group.batch.history.offsets.diff().tolist()
+            tokens += group.batch.plan.tokens.tolist()
+            every += (group.batch.lengths + torch.as_tensor(group.batch.plan.tokens)).tolist()
+    fitted = fit(made)
+    assert fitted.history == pytest.approx((np.mean(events), np.mean(tokens)))
+    assert fitted.tokens_per_sequence == pytest.approx(np.mean(every)) and max(tokens) == 2 < max(events)
     assert fitted.seconds > 0 and 10 * 2**20 < fitted.peak_memory < 2**40
 
 

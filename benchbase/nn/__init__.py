@@ -1,5 +1,6 @@
 """What models are made of, in pure torch: attention, blocks, layouts, scorer, shared losses, base classes."""
 
+from ..data.batches import DevicePlan, Plan
 from ..data.sequences import Events
 from .attention import Attended, Boost, Earlier, attend, attend_earlier, causal_mask
 from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock
@@ -14,11 +15,9 @@ from .parts import (
     Combiner,
     CombinerParameters,
     Compressor,
-    DevicePlan,
     Modifier,
     Objective,
     Output,
-    Plan,
     TaggedParameter,
 )
 from .rope import rotate, rotation

@@ -4,11 +4,10 @@ from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import Batch, Targets
+from ..data.batches import Batch, DevicePlan, Plan, Targets
 from ..data.sequences import Events
 from .context import PartContext
 from .scorer import BoundScorer, ItemBias
@@ -170,50 +169,22 @@ class Combiner(nn.Module):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a compressor decided for some rows, integers only.
-
-    tokens (B,): prefix tokens of each row; displaced (B,): oldest window events that give way; latest
-    (B, K) int64: latest timestamp each token uses; `arrays`: whatever `encode` reads, by name.
-    """
-
-    tokens: np.ndarray
-    displaced: np.ndarray
-    latest: np.ndarray
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def to(self, device: torch.device | str) -> "DevicePlan":
-        """The same plan as tensors on `device`."""
-        return DevicePlan(
-            torch.as_tensor(self.tokens, device=device),
-            torch.as_tensor(self.latest, device=device),
-            {name: torch.as_tensor(array, device=device) for name, array in self.arrays.items()},
-        )
-
-
-@dataclass(frozen=True)
-class DevicePlan:
-    """A plan on the device of the model: tokens (B), latest (B, K), arrays by name."""
-
-    tokens: Tensor
-    latest: Tensor
-    arrays: Mapping[str, Tensor]
-
-    def to(self, device: torch.device | str) -> "DevicePlan":
-        moved = {name: array.to(device) for name, array in self.arrays.items()}
-        return DevicePlan(self.tokens.to(device), self.latest.to(device), moved)
-
-
 class Compressor(nn.Module):
     """Long history in, few prefix tokens out; at most `max_tokens` of them."""
 
     max_tokens: int
 
     def plan(self, history: Events, window: Events, budget: int) -> Plan:
-        """Decide on the data side, purely: same input, same plan. `budget` is the window in events."""
+        """Decide on the data side, purely: a row has the same plan whatever stands beside it, so that it is kept.
+
+        `history` are the events before the `window`, which is what the model will read; `budget` is the window in
+        events.
+        """
         raise NotImplementedError
 
     def encode(self, plan: DevicePlan, embed: Any) -> PrefixTokens:
-        """The tokens (B, K, D) of a plan, differentiable; `embed(ids)` gives item vectors, 0 for id 0."""
+        """The tokens (B, K, D) of a plan, differentiable, valid where `plan.used`, and `plan.latest` as their times.
+
+        `embed(ids)` gives item vectors, 0 for id 0.
+        """
         raise NotImplementedError

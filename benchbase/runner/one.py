@@ -177,11 +177,16 @@ def _data(suite: Suite, data: Data) -> dict[str, Any]:
 
 
 def _cost(data: Data, assembled: float, fitted: Any, tested: Any) -> dict[str, Any]:
-    """What the run took; `data_seconds` opened the data set, once for all runs of a process."""
+    """What the run took; `data_seconds` opened the data set, once for all runs of a process.
+
+    Where a compressor is at work: how many events before the window a sequence has, and how many tokens stand for them.
+    """
+    history = {} if fitted.history is None else dict(
+        zip(("history_events_per_sequence", "history_tokens_per_sequence"), fitted.history, strict=True))
     return {"data_seconds": round(data.seconds, 3), "prepare_seconds": round(assembled, 3),
             "train_seconds": round(fitted.seconds, 3), "rank_seconds": round(tested.seconds, 3),
             "peak_memory_bytes": int(fitted.peak_memory), "parameters": int(fitted.parameters),
-            "tokens_per_sequence": fitted.tokens_per_sequence}
+            "tokens_per_sequence": fitted.tokens_per_sequence, **history}
 
 
 def _training(fitted: Any) -> dict[str, Any]:

@@ -10,12 +10,14 @@ without a test runner. All comparisons are in double precision, all changes rand
 
 from .checking import violations
 from .contract_backbone import BackboneContract
+from .contract_compressor import CompressorContract
 from .contract_data import DatasetContract, RecommenderContract
 from .contract_modifier import ModifierContract
 from .contract_objective import ObjectiveContract
 
 __all__ = [
     "BackboneContract",
+    "CompressorContract",
     "DatasetContract",
     "ModifierContract",
     "ObjectiveContract",

@@ -207,7 +207,7 @@ class Recent(Compressor):
     def plan(self, history: Events, window: Events, budget: int) -> Plan:
         lengths = history.lengths
         tokens = np.minimum(-(-lengths // self.EACH), self.max_tokens)
-        shape = (history.n_rows, int(tokens.max(initial=0)), self.EACH)
+        shape = (history.n_rows, self.max_tokens, self.EACH)
         back = np.arange(shape[1] * shape[2])  # the newest events first
         at = np.where(back < lengths[:, None], history.offsets[1:, None] - 1 - back, len(history.item))
         item, time = (np.append(column, 0)[at].reshape(shape).astype(np.int64)
@@ -216,10 +216,9 @@ class Recent(Compressor):
         return Plan(tokens, displaced, time[:, :, 0], {"items": item})
 
     def encode(self, plan: DevicePlan, embed: Any) -> PrefixTokens:
-        items = plan.arrays["items"]
+        items = plan.arrays["items"][:, : plan.latest.shape[1]]
         x = embed(items).sum(2) / (items > 0).sum(2, keepdim=True).clamp_min(1)
-        valid = torch.arange(x.shape[1], device=x.device) < plan.tokens[:, None]
-        return PrefixTokens(x, valid=valid, timestamp=plan.latest, segment=2)
+        return PrefixTokens(x, valid=plan.used, timestamp=plan.latest, segment=2)
 
 
 class Popularity(Objective):

@@ -44,7 +44,8 @@ class Fit:
     """How training went; the experiment is left with its best parameters.
 
     `curve`: (epoch, name, value); `stopped`: plateau | epochs | fitted; `seconds` over all sittings;
-    `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences;
+    `peak_memory` in bytes; `route`: attention routes that ran; `tokens_per_sequence`: mean over sequences; `history`:
+    likewise the events before the window and the tokens that stand for them, where a compressor makes such;
     `device`: cpu, or the model of the GPU; each in turn where a later sitting was on another one.
     """
 
@@ -59,6 +60,7 @@ class Fit:
     route: tuple[str, ...]
     tokens_per_sequence: float
     device: str
+    history: tuple[float, float] | None = None
 
 
 @dataclass
@@ -78,6 +80,8 @@ class State:
     seconds: float = 0.0
     tokens: int = 0
     sequences: int = 0
+    history_events: int = 0
+    history_tokens: int = 0
     routes: list[str] = field(default_factory=list)
     peak: int = 0
     devices: list[str] = field(default_factory=list)
@@ -146,8 +150,15 @@ class _Trainer:
             "plateau" if self._plateau() else "epochs", self.seconds,
             max(state.peak, peak_memory()),
             sum(p.numel() for p in self.model.parameters()), tuple(state.routes),
-            state.tokens / max(state.sequences, 1), ", then ".join(state.devices),
+            state.tokens / max(state.sequences, 1), ", then ".join(state.devices), self._history(),
         )
+
+    def _history(self) -> tuple[float, float] | None:
+        """Events before the window and tokens that stand for them, means over sequences."""
+        if self.model.compressor is None:
+            return None
+        sequences = max(self.state.sequences, 1)
+        return self.state.history_events / sequences, self.state.history_tokens / sequences
 
     def _plateau(self) -> bool:
         return 0 < self.train.patience <= self.state.waited
@@ -203,6 +214,9 @@ class _Trainer:
         if self.state.epoch == 1:  # later epochs read the same sequences
             self.state.tokens += self.loss.tokens()
             self.state.sequences += group.batch.n_rows
+            if group.batch.history is not None:
+                self.state.history_events += len(group.batch.history.items)
+                self.state.history_tokens += int(group.batch.plan.tokens.sum())
         self.state.routes = sorted({*self.state.routes, *self.loss.routes})
         return losses
 

@@ -466,7 +466,7 @@ class Halver:
         self.seen.append((history, window, budget))
         used = np.where(history.lengths > 0, self.tokens, 0)
         displaced = np.maximum(window.lengths + used - budget, 0)
-        return Plan(used, displaced, np.zeros((len(used), self.tokens), np.int64))
+        return Plan(used, displaced, np.zeros((len(used), self.max_tokens), np.int64))
 
 
 def compressed(masked, window=4, tokens=2, **changes):

@@ -5,6 +5,7 @@ import numpy as np
 from benchbase.specs import Config, RecommenderSpec
 from benchbase.testing.contracts import (
     BackboneContract,
+    CompressorContract,
     DatasetContract,
     ModifierContract,
     ObjectiveContract,
@@ -15,6 +16,7 @@ from benchbase.testing.probes import (
     probe_feedback,
     probe_popularity,
     probe_prefix,
+    probe_recent,
     probe_relation,
     probe_sparse,
 )
@@ -55,6 +57,10 @@ class TestFeedback(ModifierContract):
 class TestPrefix(ModifierContract):
     spec = probe_prefix
     neutral = NEUTRAL
+
+
+class TestRecent(CompressorContract):
+    spec = probe_recent
 
 
 class TestSoftmax(ObjectiveContract):

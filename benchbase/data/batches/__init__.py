@@ -2,6 +2,18 @@
 
 from .feed import Feed, FeedConfig, ScoreBatch, TrainBatch
 from .own_domain import OwnDomainFeed
+from .plans import DevicePlan, Plan
 from .tensors import Batch, History, Targets
 
-__all__ = ["Batch", "Feed", "FeedConfig", "History", "OwnDomainFeed", "ScoreBatch", "Targets", "TrainBatch"]
+__all__ = [
+    "Batch",
+    "DevicePlan",
+    "Feed",
+    "FeedConfig",
+    "History",
+    "OwnDomainFeed",
+    "Plan",
+    "ScoreBatch",
+    "Targets",
+    "TrainBatch",
+]

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from itertools import repeat
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,18 +22,11 @@ from ..draws import (
     shuffled,
 )
 from ..interactions import Interactions
-from ..sequences import Events, Rows, action_rows, gather, item_counts, score_rows, train_rows
+from ..sequences import Rows, action_rows, gather, item_counts, score_rows, train_rows
 from ..splits import Split
 from .columns import Columns, moved
+from .plans import Plan, Planner, Plans
 from .tensors import Batch, History, Targets
-
-
-class Planner(Protocol):
-    """A compressor as the data side sees it."""
-
-    max_tokens: int
-
-    def plan(self, history: Events, window: Events, budget: int) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Feed:
                  compressor: Planner | None = None, owner: np.ndarray | None = None):
         """`owner` (n_users,): whose embedding the users of these interactions have, where it is not their own."""
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
-        self.compressor, self.owner = compressor, owner
+        self.plans, self.owner = None if compressor is None else Plans(compressor), owner
         self.rows = train_rows(interactions, split, config.window, config.masked or config.task == "action",
                                config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
@@ -172,41 +166,54 @@ class Feed:
         return ScoreBatch(batch, self._targets(rows.start, np.arange(len(rows)), columns.lengths - appended), index)
 
     def _displace(self, rows: Rows, stop: np.ndarray, budget: int, hidden: np.ndarray | None = None,
-                  asked: np.ndarray | None = None) -> tuple[Rows, Any, np.ndarray | None]:
+                  asked: np.ndarray | None = None) -> tuple[Rows, Plan | None, np.ndarray | None]:
         """Ask the compressor what to keep of the history, and drop the oldest window events that give way.
 
         It sees of the window what the Batch will show: no item, action or unknown time of a `hidden` (B, T) event, no
         action of the last `asked` (B,), which stay. A row may lose all its hidden events; it then has no target, since
         the plan has seen what is left.
         """
-        if self.compressor is None:
+        if self.plans is None:
             return rows, None, hidden
-        columns = self._columns(rows.start, stop)
-        history = gather(self.interactions, rows.first, rows.start)
         asked = np.zeros_like(rows.user) if asked is None else asked
-        window = columns.shown(np.zeros_like(columns.real) if hidden is None else hidden, columns.last(asked),
-                               self.config.query_time)
-        plan = self.compressor.plan(history, window, budget)
+        plan = self._plan(rows, stop, budget, hidden, asked)
         start = np.minimum(rows.start + plan.displaced, np.maximum(stop - np.maximum(asked, 1), rows.start))
-        self._check_plan(plan, start)
+        self._check_times(plan, start)
         kept = Rows(rows.user, rows.first, start, rows.stop)
         if hidden is not None:
             hidden = moved(hidden, start - rows.start, stop - start)
         return kept, plan, hidden
 
-    def _check_plan(self, plan: Any, start: np.ndarray) -> None:
-        """Refuse a plan of too many tokens, or of tokens from after the first event they stand before."""
-        where, most = type(self.compressor).__name__, self.compressor.max_tokens if self.compressor else 0
-        if (count := int(plan.tokens.max(initial=0))) > most:
-            raise PluginError(f"{where}: its plan has {count} tokens for a row. Expected at most max_tokens: {most}.")
+    def _plan(self, rows: Rows, stop: np.ndarray, budget: int, hidden: np.ndarray | None, asked: np.ndarray) -> Plan:
+        """The plan of rows; it is kept where the same rows will look the same another time."""
+        assert self.plans is not None
+        plans, compressor = self.plans, self.plans.compressor
+
+        def ask(some: np.ndarray) -> Plan:
+            columns = self._columns(rows.start[some], stop[some])
+            hide = np.zeros_like(columns.real) if hidden is None else hidden[some, : columns.width]
+            window = columns.shown(hide, columns.last(asked[some]), self.config.query_time)
+            history = gather(self.interactions, rows.first[some], rows.start[some])
+            made: Plan = compressor.plan(history, window, budget)
+            return made
+
+        if hidden is not None:  # others are hidden in each epoch
+            return plans.checked(ask(np.arange(len(rows))), len(rows))
+        keys = zip(rows.start.tolist(), stop.tolist(), asked.tolist(), repeat(budget))
+        return plans.of(list(keys), ask)
+
+    def _check_times(self, plan: Plan, start: np.ndarray) -> None:
+        """Refuse a plan of tokens from after the first event they stand before."""
         times = self.interactions.timestamp
         if times is None:
             return
         used = np.arange(plan.latest.shape[1]) < plan.tokens[:, None]
         row, token = np.nonzero(used & (plan.latest > times[start][:, None]))
         if len(row):
-            raise PluginError(f"{where}: its plan has a token that uses time {plan.latest[row[0], token[0]]}, later "
-                              f"than the first event that is kept, {times[start[row[0]]]}. Expected history alone.")
+            assert self.plans is not None
+            raise PluginError(f"{type(self.plans.compressor).__name__}: its plan has a token that uses time "
+                              f"{plan.latest[row[0], token[0]]}, later than the first event that is kept, "
+                              f"{times[start[row[0]]]}. Expected history alone.")
 
     def _hidden(self, rows: Rows, columns: Columns, epoch: int) -> np.ndarray:
         """Which events to hide, (B, T) bool."""
@@ -228,7 +235,7 @@ class Feed:
         return Columns(self.interactions, self.catalogue, start, stop)
 
     def _batch(self, rows: Rows, columns: Columns, after_last: np.ndarray | None, hidden: np.ndarray | None,
-               plan: Any, asked: np.ndarray | None = None, candidates: bool = False) -> Batch:
+               plan: Plan | None, asked: np.ndarray | None = None, candidates: bool = False) -> Batch:
         """Tensors of the columns; `after_last` (B,) are the events whose time the last query asks for.
 
         The actions of the events in `asked` (B, T) are hidden; these are `candidates`, or not.
@@ -241,7 +248,7 @@ class Feed:
         later = (times if self.config.task == "action"
                  else columns.query_times(times, after_last, self.config.query_time))
         history = None
-        if self.compressor is not None:
+        if self.plans is not None:
             events = gather(self.interactions, rows.first, rows.start)
             history = History(*map(torch.from_numpy, (events.offsets, events.item.astype(np.int64), events.timestamp)))
         return Batch(

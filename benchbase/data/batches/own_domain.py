@@ -8,7 +8,8 @@ import numpy as np
 from ..catalogue import Catalogue
 from ..interactions import Interactions
 from ..splits import Split
-from .feed import Feed, FeedConfig, Planner, ScoreBatch
+from .feed import Feed, FeedConfig, ScoreBatch
+from .plans import Planner
 
 
 class OwnDomainFeed(Feed):

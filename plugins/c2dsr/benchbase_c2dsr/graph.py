@@ -28,7 +28,7 @@ class Graph(nn.Module):
     def forward(self, x: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
         """Vectors (N, w) of all items -> (N, w); `drop` acts before each step."""
         size = (self.n_items, self.n_items)
-        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # some versions warn where nobody says so
+        with torch.sparse.check_sparse_tensor_invariants(enable=False):  # type: ignore[no-untyped-call]  # else it warns
             ahead = torch.sparse_coo_tensor(self.edges, self.shares.to(x.dtype), size, is_coalesced=True)
         total = x
         with torch.autocast(x.device.type, enabled=False):  # sparse products know no bfloat16
