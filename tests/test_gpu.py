@@ -100,6 +100,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bert4rec": {"backbone": "bert4rec", "objectives": ["softmax"]},
     "transformer": {"backbone": "transformer", "objectives": ["softmax"], "layout": "stacked"},
     "hstu": {"backbone": "hstu", "objectives": ["softmax"], "layout": "interleaved"},
+    "genrank": {"backbone": ("genrank", {"time_bias": 0.5}), "objectives": ["softmax"], "layout": "stacked"},
     "gru4rec": {"backbone": "gru4rec", "objectives": ["softmax"]},
     "causal_boost": {"backbone": "sasrec", "modifiers": ["causal_boost"], "objectives": ["softmax", "causal_dag"]},
     "pointwise boost": {"backbone": "hstu", "modifiers": ["causal_boost"], "objectives": ["softmax", "causal_dag"]},
@@ -108,9 +109,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "attn_dhn": {"backbone": "sasrec", "modifiers": ["attn_dhn"], "objectives": ["softmax"]},
     "actions": {"backbone": "hstu", "objectives": ["action_bce"], "layout": "interleaved",
                 "protocol": {"tasks": ["action"], "metrics": ["auc"]}},
+    "candidates": {"backbone": "genrank", "objectives": ["action_bce"], "layout": "stacked",
+                   "protocol": {"tasks": ["action"], "metrics": ["auc"], "action_candidates": 2},
+                   "train": {"supervise": "candidates"}},
     "ib_tokens": {"backbone": "bert4rec", "modifiers": ["ib_tokens"], "objectives": ["softmax", "ib_attention"]},
     "domain_encoders": {"backbone": "domain_encoders", "objectives": ["softmax", "domain_ib_attention"]},
     "c2dsr": {"backbone": "c2dsr", "objectives": ["domain_softmax", "cross_domain_infomax"]},
+    **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}
+       for name in ("cause", "recent_only", "mean_pool", "pma")},
     **{name: {"backbone": "sasrec", "objectives": ["softmax", "cross_domain_attention"], "combiner": name}
        for name in ("fixed_alpha", "jacobian_descent", "mgda", "pareto")},
     "pareto_literal": {"backbone": "sasrec", "objectives": ["softmax", "cross_domain_attention"],
@@ -125,8 +131,9 @@ def experiment(setting: str, device: str, **train: Any) -> Experiment:
     if setting in LIBRARIES:
         pytest.importorskip(LIBRARIES[setting])
     parts = {key: [part(key, each) for each in value] if isinstance(value, list) else part(key, value)
-             for key, value in SETTINGS[setting].items()}
-    return make_experiment(**parts, train={"device": device, "lr": 0.003} | train)
+             for key, value in SETTINGS[setting].items() if key != "train"}
+    train = {"device": device, "lr": 0.003, **SETTINGS[setting].get("train", {}), **train}
+    return make_experiment(**parts, train=train)
 
 
 def part(key: str, chosen: Any) -> Any:
@@ -140,7 +147,7 @@ def part(key: str, chosen: Any) -> Any:
 @pytest.mark.plugins
 def test_every_part_of_a_model_stands_in_a_setting() -> None:
     named = {chosen if isinstance(chosen, str) else chosen[0] for parts in SETTINGS.values()
-             for key, value in parts.items() if key != "protocol"
+             for key, value in parts.items() if key not in ("protocol", "train")
              for chosen in (value if isinstance(value, list) else [value])}
     offered = {offer.spec.name for offer in REGISTRY.offers() if offer.spec.kind not in ("dataset", "recommender")}
     assert offered <= named, f"not tried on a GPU: {sorted(offered - named)}"
@@ -185,7 +192,7 @@ def test_every_part_trains_and_is_scored_as_on_the_cpu(setting: str) -> None:
     there = experiment(setting, "cpu", epochs=2)
     assert made.model is not None and there.model is not None
     there.model.load_state_dict({name: value.cpu() for name, value in made.model.state_dict().items()})
-    if "protocol" in SETTINGS[setting]:
+    if "tasks" in SETTINGS[setting].get("protocol", {}):
         one, other = predict(made, "test"), predict(there, "test")
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
         return

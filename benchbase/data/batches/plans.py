@@ -29,7 +29,7 @@ class Plan:
 
     tokens (B,): prefix tokens of each row; displaced (B,): oldest window events that give way; latest
     (B, max_tokens) int64: latest timestamp each token uses; `arrays`: whatever `encode` reads, by name, (B, ...) each,
-    of the same shape for every row there is.
+    with 0 where there is nothing: they are filled up with it where rows of several plans come together.
     """
 
     tokens: np.ndarray
@@ -129,5 +129,16 @@ class Plans:
 def _joined(rows: Sequence[tuple[Plan, int]]) -> Plan:
     """One plan of rows out of several."""
     first, _ = rows[0]
-    columns = {name: np.stack([plan.columns()[name][row] for plan, row in rows]) for name in first.columns()}
+    columns = {name: _stacked([plan.columns()[name][row] for plan, row in rows]) for name in first.columns()}
     return Plan(columns.pop("tokens"), columns.pop("displaced"), columns.pop("latest"), columns)
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows as one array, the smaller filled up with 0."""
+    shapes = {row.shape for row in rows}
+    if len(shapes) == 1:
+        return np.stack(rows)
+    whole = np.zeros((len(rows), *(max(sizes) for sizes in zip(*shapes, strict=True))), rows[0].dtype)
+    for at, row in enumerate(rows):
+        whole[(at, *map(slice, row.shape))] = row
+    return whole
