@@ -54,7 +54,7 @@ def assemble(configuration: Configuration, suite: Suite, registry: Registry, dat
 
 def _assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
     told = as_told(configuration, data, seed)
-    context = build_context(suite, told, configuration.layout.kind)
+    context = build_context(configuration, suite, told)
     if configuration.recommender is not None:
         part = configuration.recommender
         own = derive_seed(seed, "recommender", part.name)
@@ -102,10 +102,10 @@ def _feed(configuration: Configuration, suite: Suite, registry: Registry, data: 
           model: SequenceModel) -> Feed:
     protocol, train = suite.protocol, suite.train
     config = FeedConfig(
-        window=protocol.window, masked=model.traits.masked, query_time=protocol.query_time,
+        window=configuration.reads(protocol), masked=model.traits.masked, query_time=protocol.query_time,
         supervise=train.supervise, mask_rate=train.mask_rate, seed=seed, negatives=_negatives(configuration, registry),
         task=protocol.tasks[0], candidates=protocol.action_candidates,
-        stride=WINDOWINGS[train.windows.name].stride(train.windows.config, protocol.window),
+        stride=WINDOWINGS[train.windows.name].stride(train.windows.config, configuration.reads(protocol)),
     )
     prepared = data.prepared
     made = OwnDomainFeed if configuration.sequence.events == "own_domain" else Feed

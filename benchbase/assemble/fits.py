@@ -28,6 +28,9 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         refuse("sequence.events", "the data set has no domains", "events: all")
     if configuration.sequence.mislabelled and (catalogue.domain is None or len(catalogue.domain_names) < 2):
         refuse("sequence.mislabelled", "the data set has no two domains", "mislabelled: 0")
+    if configuration.reads(suite.protocol) > suite.protocol.window:
+        refuse("sequence.window", f"{configuration.sequence.window} events are more than the window that the protocol "
+               f"allows, {suite.protocol.window}", f"at most {suite.protocol.window}")
     if configuration.recommender is None:
         _Fit(configuration, suite, registry).check(interactions, catalogue)
     else:
@@ -48,15 +51,16 @@ def _actions(configuration: Configuration, suite: Suite, interactions: Interacti
                           f"{nearest(metric.action, names, 'Actions')}")
     if configuration.recommender is not None:
         refuse(configuration.recommender.name, "a recommender ranks items, it predicts no actions", "a backbone")
-    if protocol.action_candidates >= protocol.window:
-        refuse("protocol.action_candidates", f"{protocol.action_candidates} of a window of {protocol.window} leave no "
-               "event to read", f"fewer than {protocol.window}")
+    window = configuration.reads(protocol)
+    if protocol.action_candidates >= window:
+        refuse("protocol.action_candidates", f"{protocol.action_candidates} of a window of {window} leave no "
+               "event to read", f"fewer than {window}")
 
 
 def _own_reasons(configuration: Configuration, suite: Suite, registry: Registry, data: RunData) -> None:
     """Ask the parts that have reasons of their own; what they are told lacks the backbone's sizes."""
     asked = [part for part in configuration.parts() if registry.get(part.kind, part.name).refuse is not None]
-    context = build_context(suite, data, configuration.layout.kind) if asked else None
+    context = build_context(configuration, suite, data) if asked else None
     for part in asked:
         reason = ask(registry, part, "refuse", context)
         if reason is not None and not isinstance(reason, str):
@@ -173,7 +177,7 @@ class _Fit:
                    "action_candidates: 1 or more, or supervise: all or last")
         if protocol.tasks == ("action",):
             self._one_direction(supervise)
-        windows, window = self.suite.train.windows, self.suite.protocol.window
+        windows, window = self.suite.train.windows, self.configuration.reads(self.suite.protocol)
         stride = WINDOWINGS[windows.name].stride(windows.config, window)
         if stride is not None and stride > window:
             refuse("train.windows", f"{windows.text} leaves out events between windows of {window}",

@@ -23,13 +23,14 @@ from .data import RunData
 T = TypeVar("T")
 
 
-def build_context(suite: Suite, data: RunData, layout: str = "items") -> BuildContext:
+def build_context(configuration: Configuration, suite: Suite, data: RunData) -> BuildContext:
     """The facts that every part is built with, before the backbone's sizes are known."""
+    layout, window = configuration.layout.kind, configuration.reads(suite.protocol)
     interactions, catalogue = data.prepared.interactions, data.prepared.catalogue
     per_event = 2 if layout == "interleaved" else 1
     return BuildContext(
-        n_items=catalogue.n_items, n_users=interactions.n_users, window=suite.protocol.window,
-        max_tokens=per_event * suite.protocol.window, catalogue=catalogue,
+        n_items=catalogue.n_items, n_users=interactions.n_users, window=window,
+        max_tokens=per_event * window, catalogue=catalogue,
         item_counts=item_counts(interactions, data.split, catalogue.n_items),
         train=partial(train_events, interactions, data.split),
         action_names=interactions.action_names, **_predicted(suite, data), n_features=interactions.features.shape[1],

@@ -194,14 +194,21 @@ class Configuration(Labelled):
     recommender: Part | None = Field(None, description="a whole recommender, in place of all other parts")
 
     def canonical(self) -> dict[str, Any]:
-        """Every choice with its defaults, without label and ablate, a head where there is none, and a sequence that is
-        read whole: records from before these keys have neither.
+        """Every choice with its defaults, without label and ablate, a head where there is none, a sequence that is
+        read whole, and a window of no own: records from before these keys have none.
         """
         if self.recommender:
             return {"recommender": self.recommender.canonical()}
         left_out = {"head"} if self.head is None else set()
         left_out |= {"sequence"} if self.sequence == SequenceConfig() else set()
-        return {key: canonical_choice(getattr(self, key)) for key in MODEL_KEYS if key not in left_out}
+        choice = {key: canonical_choice(getattr(self, key)) for key in MODEL_KEYS if key not in left_out}
+        if self.sequence.window is None and "sequence" in choice:
+            del choice["sequence"]["window"]
+        return choice
+
+    def reads(self, protocol: Protocol) -> int:
+        """How many events a model reads of a sequence: the protocol's window, or fewer."""
+        return self.sequence.window or protocol.window
 
     def parts(self) -> list[Part]:
         """Every part chosen, backbone first."""

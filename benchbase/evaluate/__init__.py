@@ -2,6 +2,7 @@
 
 from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
+from .flops import flops_per_sequence
 from .forward import autocast
 from .predictions import Asked, Predictions, ask, predict
 from .ranking import Ranking, Seen, count, rank, ranked_events
@@ -20,6 +21,7 @@ __all__ = [
     "autocast",
     "check_askable",
     "count",
+    "flops_per_sequence",
     "metric_values",
     "per_action",
     "predict",

@@ -66,6 +66,10 @@ def cost(entry: Entry) -> dict[str, Any]:
     costs = [record.facts["cost"] for record in entry.good]
     found: dict[str, Any] = {name: fmean(float(each[name]) for each in costs)
                              for name in ("train_seconds", "rank_seconds", "peak_memory_bytes")}
+    for name in ("flops_per_sequence", "tokens_per_sequence", "history_events_per_sequence",
+                 "history_tokens_per_sequence"):
+        if all(name in each and "flops_per_sequence" in each for each in costs):  # older records do not tell
+            found[name] = fmean(float(each[name]) for each in costs)
     found["parameters"] = costs[0]["parameters"]
     found["epochs"] = fmean(float(record.facts["training"]["epochs"]) for record in entry.good)
     found["epochs_at_most"] = entry.good[0].facts["train"]["epochs"]

@@ -7,6 +7,7 @@ from ..stats import Interval, Source
 from . import words
 from .across import Across
 from .attribution import Attribution
+from .costs import Cost, costs_of
 from .curves import Curve
 from .domains import Domains, Within
 from .figures import Figure
@@ -29,6 +30,8 @@ class Sheet:
 def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     """The sheets of a table that have a line."""
     metric = board.metrics[0] if board.metrics else ""
+    if costs := costs_of(table.rows, metric):
+        yield _costs(costs, metric, board.baseline)
     if table.domains:
         yield _domains(table.domains, board)
     if table.across:
@@ -45,6 +48,25 @@ def curve_sheet(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     """The learning curves of a table, if it has some."""
     if table.curves:
         yield _curves(table.curves, board.metrics[0])
+
+
+def _costs(found: Sequence[Cost], metric: str, baseline: str | None) -> Sheet:
+    """A line for each entry, the cheapest first."""
+    base = next((each.flops for each in found if each.label == baseline), None)
+    history = any(each.history for each in found)
+    lines = tuple((
+        each.label, words.number(each.point), words.size(round(each.flops)),
+        *([] if base is None else [f"{each.flops / base:.2f}"]), f"{each.tokens:.1f}",
+        *([_compressed(each)] if history else []), "yes" if each.front else "",
+    ) for each in found)
+    names = ("entry", metric, "operations", *([] if base is None else [f"of {baseline}'s"]), "tokens",
+             *(["history"] if history else []), "none better for less")
+    return Sheet("Accuracy and cost: operations and tokens of a sequence", names, lines)
+
+
+def _compressed(cost: Cost) -> str:
+    """Events before the window, and the tokens that stand for them."""
+    return "" if cost.history is None else f"{cost.history[0]:.1f} in {cost.history[1]:.1f}"
 
 
 def _domains(found: Domains, board: Leaderboard) -> Sheet:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from ..metrics import action_metric, higher_is_better
 from ..stats import Interval
+from .costs import costs_of
 from .table import LEVEL, Leaderboard, Row, Table
 from .verdicts import ALPHA
 
@@ -131,6 +132,10 @@ def legend(board: Leaderboard) -> list[str]:
             "Cohen's d_z over users. Detectable: the smallest true difference that the test would find four times in "
             "five."
         )
+    if any(costs_of(table.rows, board.metrics[0]) for table in board.tables if board.metrics):
+        lines.append("Operations: those of the products of one forward pass that reads a sequence, the mean over "
+                     "evaluated events, counted and not timed; the catalogue's scores are left out. Tokens: those that "
+                     "are read, the mean over training sequences. History: events before the window in so many tokens.")
     if any(table.attribution for table in board.tables):
         lines.append(
             "Which part earned it: the mean over all pairs of entries that differ in this factor alone, with intervals "

@@ -120,7 +120,14 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import assess, attention_across, check_askable, metric_values, per_action
+    from ..evaluate import (
+        assess,
+        attention_across,
+        check_askable,
+        flops_per_sequence,
+        metric_values,
+        per_action,
+    )
     from ..train import fit
 
     began = perf_counter()
@@ -136,7 +143,10 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
         found |= {f"valid.{name}": value for name, value in valid.items()}
     judged, by_chance = _judged(experiment, suite, data)
     across = None if suite.protocol.tasks == ("action",) else attention_across(experiment)
-    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": _cost(data, assembled, fitted, tested),
+    cost = _cost(data, assembled, fitted, tested)
+    if (flops := flops_per_sequence(experiment)) is not None:
+        cost["flops_per_sequence"] = flops
+    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": cost,
                "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
     tables = tables_of(tested, metrics) | ({} if across is None else {"across.parquet": across_table(tested, across)})

@@ -40,6 +40,9 @@ class SequenceConfig(Config):
     mislabelled: float = Field(
         0.0, ge=0, le=1, description="share of items whose domain the model is told wrongly, drawn by the run's seed"
     )
+    window: int | None = Field(
+        None, ge=1, le=100_000, description="events that a model reads, where they are fewer than the protocol's window"
+    )
 
 
 class HeadConfig(Config):

@@ -14,7 +14,17 @@ from ..data import Prepared, split
 from ..data.batches import Batch, Targets
 from ..nn import Combiner, CombinerParameters, Encoded, Output, SequenceModel
 from ..registry import Registry
-from ..specs import BackboneSpec, BuildContext, Config, HeadConfig, LayoutConfig, ScorerConfig, Spec, defaults
+from ..specs import (
+    BackboneSpec,
+    BuildContext,
+    Config,
+    HeadConfig,
+    LayoutConfig,
+    ScorerConfig,
+    SequenceConfig,
+    Spec,
+    defaults,
+)
 from ..train import tag_parameters
 from ..train.losses import Groups, ask_objectives, weigh_examples
 from .checking import check
@@ -45,7 +55,7 @@ def same_written_down(spec: Spec, config: Config | Mapping[str, Any] | None = No
 def configure(
     backbone: Chosen, *, modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (),
     compressor: Chosen | None = None, combiner: Chosen | None = None, layout: LayoutConfig | str = "items",
-    scorer: ScorerConfig | None = None, head: HeadConfig | None = None,
+    scorer: ScorerConfig | None = None, head: HeadConfig | None = None, sequence: SequenceConfig | None = None,
 ) -> tuple[Configuration, Registry]:
     """A configuration of these specs and a registry that holds them alone."""
     specs: dict[tuple[str, str], Spec] = {}
@@ -59,6 +69,7 @@ def configure(
         backbone=part(backbone), modifiers=tuple(map(part, modifiers)), objectives=tuple(map(part, objectives)),
         compressor=None if compressor is None else part(compressor),
         combiner=None if combiner is None else part(combiner), scorer=scorer or ScorerConfig(), head=head,
+        sequence=sequence or SequenceConfig(),
         layout=LayoutConfig.model_validate({"kind": layout}) if isinstance(layout, str) else layout,
     )
     return configuration, Registry.of(specs.values())

@@ -240,7 +240,7 @@ def _of_one_shape(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.nd
     """Both filled up with 0 to the larger: what a plan may be as wide as its rows need."""
     both = np.zeros((2, *np.maximum(one.shape, other.shape)), one.dtype)
     for at, column in enumerate((one, other)):
-        both[(at, *map(slice, column.shape))] = column
+        both[at][tuple(map(slice, column.shape))] = column
     return both[0], both[1]
 
 

@@ -233,8 +233,9 @@ def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, wanted, presen
 def test_the_context_counts_train_events_alone_and_two_tokens_an_event_where_there_are():
     made = make_experiment(tiny_causal, objectives=[tiny_softmax])
     interactions, part = made.data.prepared.interactions, made.data.split.part
-    context = build_context(made.suite, made.data)
+    context = build_context(made.configuration, made.suite, made.data)
     counts = [int(((interactions.item == item) & (part == 0)).sum()) for item in range(31)]
     assert context.item_counts.tolist() == counts and context.item_counts[0] == 0
-    assert (context.max_tokens, build_context(made.suite, made.data, "interleaved").max_tokens) == (8, 16)
+    pairs = made.configuration.model_copy(update={"layout": LayoutConfig(kind="interleaved")})
+    assert (context.max_tokens, build_context(pairs, made.suite, made.data).max_tokens) == (8, 16)
     assert replace(context, width=0).n_domains == 2

@@ -140,5 +140,5 @@ def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(rows)
     whole = np.zeros((len(rows), *(max(sizes) for sizes in zip(*shapes, strict=True))), rows[0].dtype)
     for at, row in enumerate(rows):
-        whole[(at, *map(slice, row.shape))] = row
+        whole[at][tuple(map(slice, row.shape))] = row
     return whole

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchbase.data import Categories
-from benchbase.data.draws import mix, uniform
 from benchbase.data.sequences import Events
 
 BITS = 63
 """Of a number that is sorted by."""
+
+STRIDE = 131
+"""Between the lots of two categories, so that each draws its own."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,12 @@ class Buckets:
 
 
 def fill(events: Events, categories: Categories, most: int | np.ndarray, items: int, width: int,
-         seed: int | None = None) -> Buckets:
+         lots: np.ndarray | None = None) -> Buckets:
     """Every row's events in buckets; an event of several categories is in the bucket of each, one of none in none.
 
     `most` (B,) or for all rows: buckets that are kept; `items` in each, 0 for no limit; `width`: V, the columns of the
-    result. `seed`: each bucket keeps any `items` of its own, in order of time, and not its newest.
+    result. `lots` (n,): each bucket keeps any `items` of its own, in order of time, drawn by these numbers, and not its
+    newest.
     Source: CAUSE, bucketing and selection.
     """
     row, category, back = _entries(events, categories)
@@ -47,16 +50,16 @@ def fill(events: Events, categories: Categories, most: int | np.ndarray, items: 
     kept = place < np.minimum(np.broadcast_to(most, events.n_rows), width)[row[heads]]
     place, of = place[kept], row[heads][kept]
     tokens = np.bincount(of, minlength=events.n_rows)
-    result = Buckets(tokens, *(np.zeros((events.n_rows, width), np.int64) for _ in range(2)), np.zeros(0))
-    result.category[of, place] = category[heads[kept]]
-    result.latest[of, place] = events.timestamp[_at(events, of, back[heads[kept]])]
-    held = _held(bucket, heads, kept, back, items, seed)
+    labels, latest = (np.zeros((events.n_rows, width), np.int64) for _ in range(2))
+    labels[of, place] = category[heads[kept]]
+    latest[of, place] = events.timestamp[_at(events, of, back[heads[kept]])]
+    held = _held(bucket, heads, kept, category, items, lots)
     rank = _rank(bucket[held])
     made = np.zeros((events.n_rows, width, int(rank.max(initial=-1)) + 1), np.int32)
     where = np.full(len(heads), 0)
     where[kept] = place
     made[row[held], where[bucket[held]], rank] = events.item[_at(events, row[held], back[held])]
-    return Buckets(result.tokens, result.category, result.latest, made)
+    return Buckets(tokens, labels, latest, made)
 
 
 def _entries(events: Events, categories: Categories) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,17 +83,17 @@ def _at(events: Events, row: np.ndarray, back: np.ndarray) -> np.ndarray:
     return np.asarray(events.offsets[row + 1] - 1 - back)
 
 
-def _held(bucket: np.ndarray, heads: np.ndarray, kept: np.ndarray, back: np.ndarray, items: int,
-          seed: int | None) -> np.ndarray:
+def _held(bucket: np.ndarray, heads: np.ndarray, kept: np.ndarray, category: np.ndarray, items: int,
+          lots: np.ndarray | None) -> np.ndarray:
     """Which entries the buckets keep, ascending: of those `kept` the newest `items`, or any."""
     there = kept[bucket]
     if not items:
         return np.flatnonzero(there)
-    if seed is None:
+    if lots is None:
         return np.flatnonzero(there & (np.arange(len(bucket)) - heads[bucket] < items))
     sizes = np.diff(np.append(heads, len(bucket)))
     age = sizes[bucket] - (np.arange(len(bucket)) - heads[bucket])  # newer events change no older one's number
-    order = np.lexsort((uniform(mix(np.full(len(bucket), seed, np.uint64), age)), bucket))
+    order = np.lexsort((lots[(age + STRIDE * category) % len(lots)], bucket))
     rank = np.empty(len(bucket), np.int64)
     rank[order] = np.arange(len(bucket)) - heads[bucket[order]]
     return np.flatnonzero(there & (rank < items))

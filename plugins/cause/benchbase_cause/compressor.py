@@ -6,15 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchbase import BuildContext
 from benchbase.data import Categories
-from benchbase.data.draws import derive_seed
 from benchbase.nn import Compressor, DevicePlan, Events, Plan, PrefixTokens, init_linear, init_normal
-from benchbase.specs import BuildContext
 
 from .buckets import fill
 from .clusters import cluster
 from .config import CauseConfig
 from .newest import give_way, longer, only
+
+LOTS = 4096
+"""Numbers that items are drawn by, the same in every run: a user's plan does not depend on the seed."""
 
 
 class Cause(Compressor):
@@ -30,7 +32,7 @@ class Cause(Compressor):
         count = len(self.categories.labels)
         self.max_tokens = min(config.buckets, count) if config.buckets else count
         self.action = context.action_names.index(config.action) if config.action else None
-        self.seed = derive_seed(0, "cause", "items") if config.pick == "random" else None
+        self.lots = np.random.default_rng(0).random(LOTS) if config.pick == "random" else None
         width = context.width
         self.category = nn.Parameter(init_normal(torch.empty(count, width)))
         self.slots = nn.Parameter(torch.zeros(self.max_tokens, width)) if config.slots else None
@@ -53,13 +55,13 @@ class Cause(Compressor):
         config = self.config
         known = history if self.action is None else only(history, self.action)
         most: int | np.ndarray = self.max_tokens
-        made = fill(known, self.categories, most, config.items, self.max_tokens, self.seed)
+        made = fill(known, self.categories, most, config.items, self.max_tokens, self.lots)
         displaced = give_way(made.tokens, window, budget, config.budget)
         if config.refill and displaced.any():
             joined = longer(history, window, displaced)
             known = joined if self.action is None else only(joined, self.action)
             # as many tokens as before, so that no more events have to give way
-            made = fill(known, self.categories, made.tokens, config.items, self.max_tokens, self.seed)
+            made = fill(known, self.categories, made.tokens, config.items, self.max_tokens, self.lots)
         arrays = {"category": made.category, "items": made.items}
         latest = made.latest
         if config.order == "chronological":

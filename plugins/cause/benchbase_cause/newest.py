@@ -19,7 +19,7 @@ def give_way(tokens: np.ndarray, window: Events, budget: int, how: str) -> np.nd
     """Window events (B,) that give way to so many tokens (B,): what is over the budget, but for one event."""
     if how == "extra":
         return np.zeros_like(tokens)
-    return np.clip(tokens + window.lengths - budget, 0, np.maximum(window.lengths - 1, 0))
+    return np.asarray(np.clip(tokens + window.lengths - budget, 0, np.maximum(window.lengths - 1, 0)))
 
 
 def longer(history: Events, window: Events, more: np.ndarray) -> Events:

@@ -6,8 +6,8 @@ from pathlib import Path
 from benchbase import DataContext, DatasetSpec, Source, hookimpl
 from benchbase.data import Log
 
-from .config import ActionsConfig, MovieLensConfig, ReleaseConfig
-from .releases import HOME, RELEASES, Release
+from .config import ActionsConfig, MovieLensConfig, OrderedConfig, ReleaseConfig
+from .releases import CLOSED, HOME, RELEASES, Release
 
 SOURCE = Source(paper="Harper & Konstan 2015, The MovieLens Datasets: History and Context", url=HOME)
 
@@ -45,6 +45,20 @@ def build_actions(config: ActionsConfig, context: DataContext) -> Log:
     return read_actions(release_of(config), config, context)
 
 
+def build_ordered(config: OrderedConfig, context: DataContext) -> Log:
+    """Read SASRec's sequences, and films and ratings beside them."""
+    from .ordered import read_ordered
+
+    return read_ordered(config, context)
+
+
+def files_ordered(config: OrderedConfig, context: DataContext) -> list[Path]:
+    """The files that are read."""
+    from .ordered import locate_ordered
+
+    return locate_ordered(config, context)
+
+
 @hookimpl
 def benchbase_datasets() -> list[DatasetSpec]:
     return [
@@ -67,5 +81,14 @@ def benchbase_datasets() -> list[DatasetSpec]:
             fetch=lambda config, context: fetch(config, context, release_of(config)),
             source=SOURCE,
             licence="that of the release: research only, non-commercial (see its README)",
-        )
+        ),
+        DatasetSpec(
+            name="ml_1m_ordered",
+            config=OrderedConfig,
+            build=build_ordered,
+            files=files_ordered,
+            source=Source(paper="Kang & McAuley 2018, Self-Attentive Sequential Recommendation, of ML-1M",
+                          url="https://github.com/kang205/SASRec"),
+            licence=CLOSED,
+        ),
     ]

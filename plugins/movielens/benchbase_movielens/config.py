@@ -27,3 +27,12 @@ class ActionsConfig(ReleaseConfig):
         "1m", description="Which release"
     )
     counts: bool = Field(True, description="Late features that count earlier ratings and actions of user and film")
+
+
+class OrderedConfig(DatasetConfig):
+    """ML-1M without times, in the order of SASRec's file."""
+
+    path: str = Field("ml-1m", description="Folder that holds films and ratings, with times or without")
+    sequences: str = Field(
+        "ml-1m/sasrec", description="Folder that holds ml-1m.txt and the maps of its ids to the release's"
+    )

@@ -39,7 +39,7 @@ def read_release(release: Release, config: MovieLensConfig, context: DataContext
         keep = rating >= config.min_rating
         removed = {f"ratings below {config.min_rating:g}": int(np.count_nonzero(~keep))}
         user, item, rating, timestamp = user[keep], item[keep], rating[keep], timestamp[keep]
-    table = _table(_films(release, movies, genres))
+    table = table_of(films_of(release, movies, genres))
     return Log(user, item, timestamp, {"rating": rating}, items=table, file_order=False, removed=removed)
 
 
@@ -52,7 +52,7 @@ def read_actions(release: Release, config: ActionsConfig, context: DataContext) 
     user, item, rating, timestamp = _ratings(release, ratings)
     actions = {"at_least_3": rating >= 3, "at_least_4": rating >= 4, "is_5": rating == 5}
     counts = counts_before(user, item, timestamp, actions) if config.counts else {}
-    table = _table(_films(release, movies, genres))
+    table = table_of(films_of(release, movies, genres))
     return Log(user, item, timestamp, actions, counts, table, file_order=False)
 
 
@@ -65,7 +65,7 @@ def _ratings(release: Release, path: Path) -> list[np.ndarray]:
     parts: list[list[Any]] = [[] for _ in columns]
     form = release.separator.join(("user", "item", "rating", "time"))
     with (
-        _understood(path, f"rating file of {release.name}", f"lines `{form}`"),
+        understood(path, f"rating file of {release.name}", f"lines `{form}`"),
         pd.read_csv(
             path,
             sep=release.separator[0],
@@ -84,7 +84,7 @@ def _ratings(release: Release, path: Path) -> list[np.ndarray]:
 
 
 @contextmanager
-def _understood(path: Path, what: str, expected: str) -> Iterator[None]:
+def understood(path: Path, what: str, expected: str) -> Iterator[None]:
     """Around the reading of one file: damage and lines that do not fit are a `DataError`."""
     with reading(path):
         try:
@@ -96,8 +96,9 @@ def _understood(path: Path, what: str, expected: str) -> Iterator[None]:
             ) from None
 
 
-def _films(release: Release, path: Path, genres: list[Path]) -> Films:
-    with _understood(path, f"film file of {release.name}", "an id, a title and genres a line"):
+def films_of(release: Release, path: Path, genres: list[Path]) -> Films:
+    """Id, title and genres of every film. Errors: `DataError`."""
+    with understood(path, f"film file of {release.name}", "an id, a title and genres a line"):
         films = list(_flagged(path, genres[0], release.encoding) if genres else _listed(path, release))
         if not films:
             raise ValueError("no line holds a film")
@@ -131,7 +132,7 @@ def _flagged(path: Path, genres: Path, encoding: str) -> Iterator[Film]:
             yield int(fields[0]), fields[1], tuple(name for name, flag in flags if flag == "1" and name not in NO_GENRE)
 
 
-def _table(films: Films) -> ItemTable:
+def table_of(films: Films) -> ItemTable:
     """Titles as they stand, the year at their end (-1 where there is none) and the genres."""
     ids, titles, genres = zip(*films, strict=True)
     found = [YEAR.search(title) for title in titles]

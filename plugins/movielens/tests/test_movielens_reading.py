@@ -33,7 +33,7 @@ def title(catalogue, film):
 
 def test_the_offered_data_sets():
     assert list(SPECS) == ["ml_100k", "ml_1m", "ml_10m", "ml_20m", "ml_25m", "ml_32m", "ml_latest_small",
-                           "ml_actions"]
+                           "ml_actions", "ml_1m_ordered"]
     assert not any(spec.redistributable for spec in SPECS.values())
 
 

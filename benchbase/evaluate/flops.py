@@ -1,0 +1,58 @@
+"""What reading a sequence costs in floating-point operations: a figure that no machine and no other load moves."""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from ..assemble import Experiment, settled
+from .forward import autocast
+
+SAMPLE = 256
+"""Evaluated events that are read, spread over all of them."""
+ROWS = 64
+
+
+def flops_per_sequence(experiment: Experiment) -> float | None:
+    """Floating-point operations of the products of one forward pass, the mean over evaluated events; None where there
+    is no model or nothing to read.
+
+    What reads a sequence is counted, padding of its batch included, not the scores of the catalogue; a triangle of
+    attention counts as a square.
+    """
+    model, feed = experiment.model, experiment.feed
+    split = experiment.data.split
+    events = split.test_events if len(split.test_events) else split.valid_events
+    if model is None or feed is None or not len(events):
+        return None
+    events = events[np.linspace(0, len(events) - 1, min(SAMPLE, len(events))).astype(np.int64)]
+    model.eval()
+    rows = 0
+    counter = FlopCounterMode(display=False, custom_mapping=dict(_unknown()))
+    with settled(experiment.suite.train.threads), torch.no_grad(), autocast(experiment):
+        for chunk in feed.score_batches(events, ROWS):
+            batch = chunk.batch.to(experiment.device)
+            rows += batch.n_rows
+            with counter:
+                model.encode(batch, "score")
+    return counter.get_total_flops() / rows
+
+
+def _unknown() -> Mapping[Any, Callable[..., int]]:
+    """Kernels that torch's counter does not know: fused attention on a CPU, recurrent layers."""
+    aten = torch.ops.aten
+    return {aten._scaled_dot_product_flash_attention_for_cpu: _attention, aten.mkldnn_rnn_layer: _recurrent}
+
+
+def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: object,
+               out_shape: object = None, **named: object) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+def _recurrent(x: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...], *rest: object,
+               out_shape: object = None, **named: object) -> int:
+    """Steps times rows times both maps."""
+    return 2 * prod(x[:2]) * (prod(inner) + prod(outer))

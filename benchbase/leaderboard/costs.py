@@ -1,0 +1,49 @@
+"""Accuracy against what reading a sequence costs: operations, which no machine and no other load moves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..metrics import higher_is_better
+from .table import Row
+
+LEVEL = 1e-12
+"""Means this close are the same."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An entry: the mean of a metric, operations and tokens of a sequence, events before its window and the tokens that
+    stand for them (None without a compressor), and whether it is on the `front`: no other is as good for less, or
+    better for as little.
+    """
+
+    label: str
+    point: float
+    flops: float
+    tokens: float
+    history: tuple[float, float] | None
+    front: bool
+
+
+def costs_of(rows: Sequence[Row], metric: str) -> tuple[Cost, ...]:
+    """The entries whose records tell of operations, cheapest first; none unless these differ."""
+    known = [(row, float(row.cost["flops_per_sequence"])) for row in rows
+             if metric in row.metrics and row.cost.get("flops_per_sequence")]
+    if len({flops for _, flops in known}) < 2:
+        return ()
+    sign = 1 if higher_is_better(metric) else -1
+    worth = [(sign * row.metrics[metric].point, flops) for row, flops in known]
+
+    def beaten(gain: float, flops: float) -> bool:
+        return any(other >= gain - LEVEL and price <= flops and (other > gain + LEVEL or price < flops)
+                   for other, price in worth)
+
+    found = [Cost(row.label, row.metrics[metric].point, flops, row.cost["tokens_per_sequence"], _history(row.cost),
+                  not beaten(gain, flops)) for (row, flops), (gain, _) in zip(known, worth, strict=True)]
+    return tuple(sorted(found, key=lambda each: (each.flops, -sign * each.point, each.label)))
+
+
+def _history(cost: Any) -> tuple[float, float] | None:
+    events = cost.get("history_events_per_sequence")
+    return None if events is None else (events, cost["history_tokens_per_sequence"])
