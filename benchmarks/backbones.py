@@ -80,7 +80,7 @@ class Contender:
         """The most bytes held so far: by the process, or on the GPU."""
         return peak_memory() if self.gpu is None else torch.cuda.max_memory_allocated(self.gpu)
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         """Until the GPU has done all that it was asked."""
         if self.gpu is not None:
             torch.cuda.synchronize(self.gpu)
@@ -92,7 +92,7 @@ class Contender:
         return TrainBatch(group.batch.to(device), group.targets.to(device), negatives)
 
     def step(self) -> None:
-        self._wait()
+        self.wait()
         start, tokens = time.perf_counter(), 0
         groups = next(self.batches)
         weights = [float(group.targets.weights.sum()) for group in groups]
@@ -109,7 +109,7 @@ class Contender:
         if self.made.combiner is not None:
             self._combine(gathered)
         self.optimizer.step()
-        self._wait()
+        self.wait()
         self.spent.append(time.perf_counter() - start)
         self.tokens.append(tokens)
 
@@ -141,28 +141,34 @@ def _attention_gradient_flops(gradient: tuple[int, ...], query: tuple[int, ...],
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
-def flops(contender: Contender) -> int:
-    """Floating-point operations of the products of one training step."""
+def flops(work: Callable[[], object]) -> int:
+    """Floating-point operations of the products in what `work` does."""
     aten = torch.ops.aten
     known = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
              aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_gradient_flops}
     with FlopCounterMode(display=False, custom_mapping=known) as counter:
-        contender.step()
+        work()
     return int(counter.get_total_flops())
 
 
-def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22,
-               typical: Callable[[Sequence[float]], float] = statistics.median) -> None:
-    """Let contenders of one world take turns, and print each one's typical step as a ratio to the reference's.
+def turns(running: Mapping[str, Contender], steps: int) -> dict[str, int]:
+    """Let contenders take turns; the operations of each one's step by name.
 
     Operations are counted in a step of their own, of a batch as large as the others.
     """
-    counted = {name: flops(each) for name, each in running.items()}
+    counted = {name: flops(each.step) for name, each in running.items()}
     for each in running.values():
         each.warm_up()
     for _ in range(steps):
         for each in running.values():
             each.step()
+    return counted
+
+
+def take_turns(running: Mapping[str, Contender], steps: int, reference: str, width: int = 22,
+               typical: Callable[[Sequence[float]], float] = statistics.median) -> None:
+    """Let contenders of one world take turns, and print each one's typical step as a ratio to the reference's."""
+    counted = turns(running, steps)
     first = typical(running[reference].spent)
     for name, each in running.items():
         step = typical(each.spent)

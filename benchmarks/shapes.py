@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchbase.assemble import Experiment
-from benchbase.data import Catalogue, Interactions
+from benchbase.data import Catalogue, Categories, Interactions
 from benchbase.testing.build import Chosen, make_experiment
 from benchbase.testing.world import World
 
@@ -50,6 +50,16 @@ def full(users: int, length: int, n_items: int) -> World:
     item = draw.integers(1, n_items + 1, users * length, dtype=np.int32)
     item[: min(n_items, len(item))] = np.arange(1, min(n_items, len(item)) + 1)
     return world_of(np.arange(users + 1) * length, item, n_items)
+
+
+def categories_of(n_items: int, count: int, most: int) -> Categories:
+    """One to `most` of so many categories for every item, drawn uniformly."""
+    draw = np.random.default_rng(2)
+    lengths = draw.integers(1, most + 1, n_items)
+    first = np.arange(count)[None, :] < lengths[:, None]
+    values = np.sort(np.where(first, draw.random((n_items, count)).argsort(axis=1), count), axis=1)
+    offsets = np.concatenate([[0, 0], np.cumsum(lengths)])
+    return Categories(offsets, values[values < count].astype(np.int32), tuple(f"category {n:02}" for n in range(count)))
 
 
 def world_of(offsets: np.ndarray, item: np.ndarray, n_items: int) -> World:
