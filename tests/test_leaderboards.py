@@ -18,6 +18,7 @@ DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-lo
         "causalrec-ml-1m": "ml-1m/sasrec", "causalrec-alpha": ".", "causalrec-checkins": "foursquare-nyc-stan",
         "causalrec-beauty": "amazon-ticoserec", "autocdsr-toy-game": "cross-domain/tricdr-toy-game",
         "autocdsr-toy-game-bert4rec": "cross-domain/tricdr-toy-game",
+        "autocdsr-toy-game-last": "cross-domain/tricdr-toy-game",
         "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample"}
 """Where the files of a suite lie among the real data."""
 
