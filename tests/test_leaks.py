@@ -100,7 +100,7 @@ def with_events(experiment, interactions):
     moved = replace(experiment, data=replace(data, prepared=prepared))
     if experiment.feed is not None:
         feed = experiment.feed
-        moved.feed = Feed(interactions, feed.catalogue, data.split, feed.config, feed.compressor)
+        moved.feed = Feed(interactions, feed.catalogue, data.split, feed.config, moved.model.compressor)
     return moved
 
 
