@@ -22,12 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is import
 import numpy as np
 import torch
 from shapes import experiment, ml_1m
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from benchbase.assemble import Experiment
 from benchbase.config import read_part
 from benchbase.data.batches import TrainBatch
 from benchbase.errors import BenchbaseError
+from benchbase.evaluate.flops import flop_counter
 from benchbase.memory import peak_memory, reset_peak
 from benchbase.nn import CombinerParameters
 from benchbase.registry import Registry
@@ -130,23 +130,9 @@ class Contender:
                 f"{self.peak / MIB:6.0f} MiB  ratio {reference / median:5.2f}")
 
 
-def _attention_flops(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: object,
-                     out_shape: object = None, **named: object) -> int:
-    """Those of fused attention on a CPU, which torch's counter does not know; a triangle counts as a square there."""
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_gradient_flops(gradient: tuple[int, ...], query: tuple[int, ...], key: tuple[int, ...],
-                              value: tuple[int, ...], *rest: object, out_shape: object = None, **named: object) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
-
-
 def flops(work: Callable[[], object]) -> int:
     """Floating-point operations of the products in what `work` does."""
-    aten = torch.ops.aten
-    known = {aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-             aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_gradient_flops}
-    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+    with flop_counter() as counter:
         work()
     return int(counter.get_total_flops())
 

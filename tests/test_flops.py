@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchbase.evaluate import flops_per_sequence, rank
+from benchbase.evaluate.flops import _recurrent, _recurrent_on_gpu
 from benchbase.registry import Registry
 from benchbase.testing.build import make_experiment
 from benchbase.testing.probes import probe_recent
@@ -33,6 +34,13 @@ def full(backbone, **parts):
 ])
 def test_operations_are_those_of_the_layers(backbone, config, by_hand):
     assert flops_per_sequence(full(backbone, config=config)) == by_hand
+
+
+def test_a_recurrent_layer_costs_the_same_wherever_it_runs():
+    """What a GPU runs is one kernel for all layers, with its weights in a list, biases among them."""
+    x, inner, outer, bias = (4, 8, 16), (96, 16), (96, 32), (96,)
+    here = _recurrent(x, inner, outer) + _recurrent((4, 8, 32), outer, outer)
+    assert _recurrent_on_gpu(x, [inner, outer, bias, bias, outer, outer, bias, bias]) == here
 
 
 def test_counting_leaves_the_model_as_it_is():

@@ -140,7 +140,9 @@ class _Fit:
             self._needs(part, self._needs_of(part))
             _task_and_data(part, self._needs_of(part), self.suite, interactions, catalogue)
         for part in self.configuration.modifiers:
-            self._modifier(part)
+            self._honours(part, frozenset(ask(self.registry, part, "sites")))
+        if self.configuration.compressor is not None:  # its tokens stand where a prefix stands
+            self._honours(self.configuration.compressor, frozenset({"prefix"}))
         self._traces()
         self._combiner()
 
@@ -223,8 +225,8 @@ class _Fit:
             refuse(f"{part.name} + {self.backbone.name}",
                    f"attention mass is not defined for {self.attention} attention", "a backbone with softmax attention")
 
-    def _modifier(self, part: Part) -> None:
-        missing = frozenset(ask(self.registry, part, "sites")) - self.sites
+    def _honours(self, part: Part, sites: frozenset[str]) -> None:
+        missing = sites - self.sites
         if missing:
             refuse(f"{part.name} + {self.backbone.name}", f"the backbone does not honour the site {min(missing)}",
                    f"a backbone that does; {self.backbone.name} honours {', '.join(sorted(self.sites)) or 'none'}")

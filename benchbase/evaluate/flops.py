@@ -1,12 +1,12 @@
 """What reading a sequence costs in floating-point operations: a figure that no machine and no other load moves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ..assemble import Experiment, settled
 from .forward import autocast
@@ -31,7 +31,7 @@ def flops_per_sequence(experiment: Experiment) -> float | None:
     events = events[np.linspace(0, len(events) - 1, min(SAMPLE, len(events))).astype(np.int64)]
     model.eval()
     rows = 0
-    counter = FlopCounterMode(display=False, custom_mapping=dict(_unknown()))
+    counter = flop_counter()
     with settled(experiment.suite.train.threads), torch.no_grad(), autocast(experiment):
         for chunk in feed.score_batches(events, ROWS):
             batch = chunk.batch.to(experiment.device)
@@ -41,10 +41,17 @@ def flops_per_sequence(experiment: Experiment) -> float | None:
     return counter.get_total_flops() / rows
 
 
+def flop_counter() -> FlopCounterMode:
+    """Torch's counter of the operations of products, with the kernels that it lacks."""
+    return FlopCounterMode(display=False, custom_mapping=dict(_unknown()))
+
+
 def _unknown() -> Mapping[Any, Callable[..., int]]:
-    """Kernels that torch's counter does not know: fused attention on a CPU, recurrent layers."""
+    """Fused attention on a CPU and its gradient, recurrent layers."""
     aten = torch.ops.aten
-    return {aten._scaled_dot_product_flash_attention_for_cpu: _attention, aten.mkldnn_rnn_layer: _recurrent}
+    return {aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_gradient,
+            aten.mkldnn_rnn_layer: _recurrent, aten._cudnn_rnn: _recurrent_on_gpu}
 
 
 def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: object,
@@ -52,7 +59,18 @@ def _attention(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, .
     return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
 
 
+def _attention_gradient(gradient: tuple[int, ...], query: tuple[int, ...], key: tuple[int, ...],
+                        value: tuple[int, ...], *rest: object, out_shape: object = None, **named: object) -> int:
+    return int(sdpa_backward_flop_count(gradient, query, key, value))  # type: ignore[no-untyped-call]
+
+
 def _recurrent(x: tuple[int, ...], inner: tuple[int, ...], outer: tuple[int, ...], *rest: object,
                out_shape: object = None, **named: object) -> int:
     """Steps times rows times both maps."""
     return 2 * prod(x[:2]) * (prod(inner) + prod(outer))
+
+
+def _recurrent_on_gpu(x: tuple[int, ...], weights: Sequence[tuple[int, ...]], *rest: object, out_shape: object = None,
+                      **named: object) -> int:
+    """The same, of all layers at once; biases have one axis."""
+    return 2 * prod(x[:2]) * sum(prod(each) for each in weights if len(each) == 2)

@@ -74,6 +74,8 @@ def _twin(entries: Sequence[Entry], together: Entry) -> Entry | None:
     for entry in entries:
         if entry.good and (sequence := _choices(entry.good[0]).get("sequence")):
             same = {**_choices(entry.good[0]), "sequence": None} == {**_choices(together.good[0]), "sequence": None}
+            window = (_choices(together.good[0]).get("sequence") or {}).get("window")
+            same = same and sequence.get("window") == window
             if same and sequence["events"] == "own_domain" and not sequence.get("mislabelled"):
                 return entry
     return None

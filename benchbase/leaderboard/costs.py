@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..metrics import higher_is_better
-from .table import Row
-
-LEVEL = 1e-12
-"""Means this close are the same."""
+from .table import TIED, Row
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ def costs_of(rows: Sequence[Row], metric: str) -> tuple[Cost, ...]:
     worth = [(sign * row.metrics[metric].point, flops) for row, flops in known]
 
     def beaten(gain: float, flops: float) -> bool:
-        return any(other >= gain - LEVEL and price <= flops and (other > gain + LEVEL or price < flops)
+        return any(other >= gain - TIED and price <= flops and (other > gain + TIED or price < flops)
                    for other, price in worth)
 
     found = [Cost(row.label, row.metrics[metric].point, flops, row.cost["tokens_per_sequence"], _history(row.cost),

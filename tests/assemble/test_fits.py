@@ -181,6 +181,9 @@ def test_a_refusal_says_who_why_and_what_instead(wanted, specs, given):
      {"layout": "interleaved"}),
     ("drift + narrow: the backbone does not honour the site bias. Expected a backbone that does; narrow honours none.",
      [NARROW, LOSS, spec("modifier", "drift", sites={"bias"})], {}),
+    ("small + narrow: the backbone does not honour the site prefix. Expected a backbone that does; narrow honours "
+     "none.",
+     [NARROW, LOSS, spec("compressor", "small")], {}),
     ("whole: the data set has no timestamps. Expected a data set that has.",
      [spec("recommender", "whole", needs=Needs(time=True))], {"data": data_of(has_time=False)}),
     ("whole: it does not fit tasks next_item. Expected action.",

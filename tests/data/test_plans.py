@@ -60,7 +60,7 @@ def facts(batches):
     return found
 
 
-@pytest.mark.parametrize("room", [None, 0, 400])
+@pytest.mark.parametrize("room", [None, 0, 4000])
 def test_a_plan_is_the_same_whether_it_is_kept_or_made_anew(room):
     """With no room every plan is made anew; with a little, batches are joined of kept and fresh ones."""
     kept, divided = feed_of(Newest(), room=room)

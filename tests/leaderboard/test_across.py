@@ -62,7 +62,8 @@ def test_each_seed_has_classes_of_its_own(make: Any) -> None:
 
 
 @pytest.mark.parametrize("sequence", [None, {"events": "all", "mislabelled": 0.1},
-                                      {"events": "own_domain", "mislabelled": 0.1}])
+                                      {"events": "own_domain", "mislabelled": 0.1},
+                                      {"events": "own_domain", "mislabelled": 0.0, "window": 20}])
 def test_without_a_twin_all_targets_are_one_class(make: Any, sequence: Any) -> None:
     other = {**FACTS[("d", "alone")]["configuration"], "sequence": sequence}
     found = make_leaderboard(make(RUNS, facts={**FACTS, ("d", "alone"): {"configuration": other}},

@@ -13,6 +13,8 @@ from ..sequences import Events
 
 ROOM = 256 * 2**20
 """Bytes of plans that are kept; what does not fit is planned anew in each epoch."""
+ENTRY = 300
+"""Bytes that a row takes beside its plan, about."""
 
 
 class Planner(Protocol):
@@ -121,8 +123,9 @@ class Plans:
         return plan
 
     def _keep(self, plan: Plan, keys: Sequence[Hashable]) -> None:
-        if plan.nbytes <= self.room:
-            self.room -= plan.nbytes
+        size = plan.nbytes + ENTRY * len(plan)
+        if size <= self.room:
+            self.room -= size
             self._kept.update((key, (plan, row)) for row, key in enumerate(keys))
 
 
