@@ -54,6 +54,23 @@ def test_counting_leaves_the_model_as_it_is():
     assert torch.equal(random, torch.get_rng_state()) and (rank(made, "test").above == ranks).all()
 
 
+@pytest.mark.plugins
+def test_a_view_of_a_parameter_is_no_result_whose_gradient_is_wanted():
+    """PMA's queries are a parameter seen once for each row, and go through a map."""
+    tokens, items = 2, 16
+    made = full("genrank", config={"layers": 1, "time": "none"},
+                compressor=(installed("compressor", "pma"), {"tokens": tokens, "budget": "extra", "items": items}))
+    frozen = made.model.compressor.second.weight.requires_grad_(False)
+    wanted = {name: each.requires_grad for name, each in made.model.named_parameters()}
+    read = tokens + WINDOW
+    layer = 8 * read * WIDTH**2 + 4 * read**2 * WIDTH + 16 * read * WIDTH**2
+    pooled = 4 * tokens * WIDTH**2 + 2 * tokens * WIDTH**2  # queries, out and the rest
+    attended = 4 * items * WIDTH**2 + 4 * tokens * items * WIDTH
+    assert layer + pooled < flops_per_sequence(made) <= layer + pooled + attended
+    assert {name: each.requires_grad for name, each in made.model.named_parameters()} == wanted
+    assert not frozen.requires_grad and sum(wanted.values()) == len(wanted) - 1
+
+
 def test_what_is_no_model_has_none():
     made = make_experiment(tiny_causal, objectives=[tiny_softmax])
     made.model = None

@@ -1,11 +1,13 @@
 """What reading a sequence costs in floating-point operations: a figure that no machine and no other load moves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ..assemble import Experiment, settled
@@ -32,13 +34,29 @@ def flops_per_sequence(experiment: Experiment) -> float | None:
     model.eval()
     rows = 0
     counter = flop_counter()
-    with settled(experiment.suite.train.threads), torch.no_grad(), autocast(experiment):
+    with settled(experiment.suite.train.threads), _without_gradients(model), autocast(experiment):
         for chunk in feed.score_batches(events, ROWS):
             batch = chunk.batch.to(experiment.device)
             rows += batch.n_rows
             with counter:
                 model.encode(batch, "score")
     return counter.get_total_flops() / rows
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """No gradients, and no parameter that asks for one: under torch's counter a view of such a parameter is taken for a
+    result whose gradient is wanted, and what hooks it finds none.
+    """
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        with torch.no_grad():
+            yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 def flop_counter() -> FlopCounterMode:
