@@ -5,7 +5,7 @@ from pathlib import Path
 from benchbase import DataContext, DatasetSpec, Source, hookimpl
 from benchbase.data import Log
 
-from .config import KuaiRandConfig
+from .config import ClicksConfig, KuaiRandConfig, ReleaseConfig
 
 SOURCE = Source(
     paper="Gao et al. 2022, KuaiRand: An Unbiased Sequential Recommendation Dataset with Randomly Exposed Videos",
@@ -22,7 +22,14 @@ def build_kuairand(config: KuaiRandConfig, context: DataContext) -> Log:
     return read_release(config, kuairand_files(config, context))
 
 
-def kuairand_files(config: KuaiRandConfig, context: DataContext) -> list[Path]:
+def build_clicks(config: ClicksConfig, context: DataContext) -> Log:
+    """Read the clicked showings and their videos."""
+    from .reading import read_clicks
+
+    return read_clicks(kuairand_files(config, context))
+
+
+def kuairand_files(config: ReleaseConfig, context: DataContext) -> list[Path]:
     """The files that are read, as `config.names` has them.
 
     Without `path` they may lie in a folder where data is looked for, or where the archive of the release puts them.
@@ -44,6 +51,10 @@ def benchbase_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="kuairand", config=KuaiRandConfig, build=build_kuairand, files=kuairand_files, source=SOURCE,
+            licence="CC BY-SA 4.0",
+        ),
+        DatasetSpec(
+            name="kuairand_clicks", config=ClicksConfig, build=build_clicks, files=kuairand_files, source=SOURCE,
             licence="CC BY-SA 4.0",
         ),
     ]

@@ -10,10 +10,43 @@ from benchbase.data import DatasetConfig
 EARLY, LATE = "4_08_to_4_21", "4_22_to_5_08"
 
 
-class KuaiRandConfig(DatasetConfig):
-    """Videos shown in an app, and what users did with each; in one of three sizes."""
+class ReleaseConfig(DatasetConfig):
+    """Which files are read."""
 
     size: Literal["pure", "1k", "27k"] = Field("pure", description="The release: KuaiRand-Pure, -1K or -27K")
+    path: Path | None = Field(None, description="Folder that holds the release's CSV files, packed (.gz) or not")
+
+    def standard(self, period: str) -> list[str]:
+        """What the log files of the app's own recommendations are called, in the order of their events."""
+        parts = ("_part1", "_part2") if self.size == "27k" else ("",)
+        wanted = {"all": (EARLY, LATE), "early": (EARLY,), "late": (LATE,)}[period]
+        return [f"log_standard_{when}_{self.size}{part}.csv" for when in wanted for part in parts]
+
+    @property
+    def videos_name(self) -> str:
+        """What the file of the videos is called."""
+        return f"video_features_basic_{self.size}.csv"
+
+    @property
+    def names(self) -> list[str]:
+        """What all files are called that are read."""
+        raise NotImplementedError
+
+
+class ClicksConfig(ReleaseConfig):
+    """Videos that users clicked among those the app recommended."""
+
+    period: Literal["all", "early", "late"] = Field("all", description="April 8 to 21, April 22 to May 8, or both")
+
+    @property
+    def names(self) -> list[str]:
+        """What all files are called that are read."""
+        return [*self.standard(self.period), self.videos_name]
+
+
+class KuaiRandConfig(ReleaseConfig):
+    """Videos shown in an app, and what users did with each; in one of three sizes."""
+
     log: Literal["standard", "random", "both"] = Field(
         "standard", description="Videos that the app recommended, those drawn at random in their place, or both"
     )
@@ -23,7 +56,6 @@ class KuaiRandConfig(DatasetConfig):
     counts: bool = Field(True, description="Late features that count earlier events and actions of user and video")
     videos: bool = Field(True, description="Read what the videos are: author, duration, kinds, tags, music")
     domain: Literal["none", "music"] = Field("none", description="What the domains are: none, or types of music")
-    path: Path | None = Field(None, description="Folder that holds the release's CSV files, packed (.gz) or not")
 
     @model_validator(mode="after")
     def _some_log(self) -> "KuaiRandConfig":
@@ -39,17 +71,15 @@ class KuaiRandConfig(DatasetConfig):
     @property
     def logs(self) -> list[str]:
         """What the log files are called, in the order of their events."""
-        parts = ("_part1", "_part2") if self.size == "27k" else ("",)
-        wanted = {"all": (EARLY, LATE), "early": (EARLY,), "late": (LATE,)}[self.period]
-        standard = [f"log_standard_{when}_{self.size}{part}.csv" for when in wanted for part in parts]
+        standard = self.standard(self.period)
         random = [f"log_random_{LATE}_{self.size}.csv"]
         return {
             "standard": standard,
             "random": random,
-            "both": standard + (random if LATE in wanted else []),
+            "both": standard + (random if self.period != "early" else []),
         }[self.log]
 
     @property
     def names(self) -> list[str]:
         """What all files are called that are read."""
-        return self.logs + ([f"video_features_basic_{self.size}.csv"] if self.videos else [])
+        return self.logs + ([self.videos_name] if self.videos else [])

@@ -1,5 +1,6 @@
 """The official CSV files: logs of what was shown and what came of it, and the videos."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ ACTIONS = {
     "long_view": "long_view",
 }
 """What users did, 0 or 1, by column; the values are the names that metrics have, as in `ne.long_view`."""
+
+CLICKS = {"user_id": np.int32, "video_id": np.int32, "time_ms": np.int64, "long_view": np.int8}
+"""The columns that are read of clicked showings, and what holds their values."""
+
+SHOWINGS = {**CLICKS, **dict.fromkeys(ACTIONS, np.int8), "play_time_ms": np.int64, "duration_ms": np.int64,
+            "is_rand": np.int8, "tab": np.int8}
+"""The columns that are read of all showings."""
 
 LOG = Table(
     {
@@ -115,15 +123,36 @@ def read_release(config: KuaiRandConfig, files: list[Path]) -> Log:
                removed={"showings that are logged again": again} if again else {})
 
 
-def _events(paths: list[Path]) -> dict[str, np.ndarray]:
-    """The columns that are read, of all files, as narrow as they are."""
-    narrow = {"user_id": np.int32, "video_id": np.int32, "time_ms": np.int64, **dict.fromkeys(ACTIONS, np.int8),
-              "play_time_ms": np.int64, "duration_ms": np.int64, "is_rand": np.int8, "tab": np.int8}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in narrow}
+def read_clicks(files: list[Path]) -> Log:
+    """The clicked showings of a release, whether each was viewed long, and the categories of their videos.
+
+    Whatever was shown and not clicked is left out while it is read. Errors: `DataError`.
+    """
+    *logs, videos = files
+    shown = 0
+
+    def clicked(chunk: Any) -> Any:
+        nonlocal shown
+        shown += len(chunk)
+        return chunk[chunk["is_click"] == 1]
+
+    events, again = _once(_events(logs, CLICKS, clicked))
+    left_out = {"showings without a click": shown - len(events["user_id"]) - again,
+                "showings that are logged again": again}
+    return Log(events["user_id"], events["video_id"], events["time_ms"], {"long_view": events["long_view"]}, {},
+               _videos(videos, False, np.unique(events["video_id"])), ticks=MILLISECONDS, file_order=False,
+               removed={why: count for why, count in left_out.items() if count})
+
+
+def _events(paths: list[Path], narrow: Mapping[str, Any] = SHOWINGS,
+            keep: Callable[[Any], Any] = lambda chunk: chunk) -> dict[str, np.ndarray]:
+    """Columns of all files, as narrow as they are, of the lines that are kept."""
+    parts: dict[str, list[np.ndarray]] = {name: [np.empty(0, kind)] for name, kind in narrow.items()}
     for path in paths:
         for chunk in LOG.read(path):
+            kept = keep(chunk)
             for name, kind in narrow.items():
-                parts[name].append(chunk[name].to_numpy().astype(kind))
+                parts[name].append(kept[name].to_numpy().astype(kind))
     return {name: np.concatenate(parts.pop(name)) for name in narrow}
 
 
@@ -157,12 +186,17 @@ def _known_before(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _videos(path: Path, by_music: bool) -> ItemTable:
-    """Authors, durations in seconds (NaN where not known) and categories of the videos; perhaps domains by music."""
+def _videos(path: Path, by_music: bool, among: np.ndarray | None = None) -> ItemTable:
+    """Authors, durations in seconds (NaN where not known) and categories of the videos; perhaps domains by music.
+
+    `among`: only these are kept.
+    """
     import pandas as pd
 
     wanted = ["video_id", "author_id", "video_duration", *LABELS]
-    table = pd.concat([chunk[wanted].astype(dict.fromkeys(LABELS, "str")) for chunk in VIDEOS.read(path)])
+    table = pd.concat([
+        (chunk if among is None else chunk[chunk["video_id"].isin(among)])[wanted].astype(dict.fromkeys(LABELS, "str"))
+        for chunk in VIDEOS.read(path)])
     seconds = table["video_duration"].to_numpy() / MILLISECONDS
     categories = {name: _labels(table[column]) for column, name in LABELS.items()}
     domain = np.array(["".join(labels) for labels in categories["music"]], object) if by_music else None

@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from benchbase_kuairand import benchbase_datasets
-from benchbase_kuairand.config import KuaiRandConfig
+from benchbase_kuairand.config import ClicksConfig, KuaiRandConfig
 from benchbase_kuairand.reading import LOG, VIDEOS
 
 from benchbase.data import MissingFile, table
@@ -293,6 +293,72 @@ def test_the_real_log(read, tmp_path, real_data):
     assert total["like"] == len(liked)
 
 
+CLICKED = [line(1, 7, 0, is_click=1, long_view=1), line(1, 8, 500), line(2, 9, 400, is_click=1, is_like=1),
+           line(1, 7, 0, is_click=1), line(1, 9, 2_000, is_click=1), line(2, 7, 0)]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 1000])
+def test_clicks_are_the_showings_that_were_clicked(read, tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(table, "CHUNK", chunk)
+    put_all(tmp_path)
+    put(tmp_path, LATE, CLICKED)
+    found = read("kuairand_clicks", period="late")
+    assert events(found) == [(1, 7, 0), (1, 9, 2), (2, 9, 0)]
+    assert found.interactions.action_names == ("long_view",) and column(found, "long_view") == [1, 0, 0]
+    assert found.interactions.feature_names == ()
+    assert found.card["removed"] == {"showings without a click": 2, "showings that are logged again": 1}
+    assert found.card["listed_items_without_events"] == 0  # video 8 was not clicked, and is not kept in memory
+    tag = found.catalogue.categories["tag"]
+    at = {video: number for number, video in enumerate(found.catalogue.item_ids.tolist())}
+    assert {tag.labels[code] for code in tag.of(at[7])} == {"20", "43"}
+    assert {"tag", "music"} <= set(found.catalogue.categories)
+
+
+def test_clicks_are_what_a_filter_of_all_showings_leaves(read, tmp_path):
+    draw = np.random.default_rng(5)
+    put(tmp_path, FILMS, FILM_LINES)
+    keys = {(int(draw.integers(5)), int(draw.integers(7, 10)), 1000 * int(draw.integers(60))) for _ in range(80)}
+    put(tmp_path, LATE, [line(*key, is_click=int(draw.integers(2)), long_view=int(draw.integers(2)))
+                         for key in sorted(keys)])
+    showings, clicks = (read(name, period="late") for name in ("kuairand", "kuairand_clicks"))
+    expected = [(event, long) for event, click, long in zip(
+        events(showings), column(showings, "click"), column(showings, "long_view"), strict=True) if click]
+    assert len(expected) > 20
+    assert list(zip(events(clicks), column(clicks, "long_view"), strict=True)) == expected
+
+
+def test_clicks_of_a_log_without_any(read, tmp_path):
+    put(tmp_path, LATE, [line(1, 8, 0)])
+    put(tmp_path, FILMS, FILM_LINES)
+    with pytest.raises(DataError, match="no events"):
+        read("kuairand_clicks", period="late")
+
+
+@pytest.mark.parametrize(("size", "period", "names"), [
+    ("1k", "early", ["log_standard_4_08_to_4_21_1k.csv", "video_features_basic_1k.csv"]),
+    ("27k", "late", ["log_standard_4_22_to_5_08_27k_part1.csv", "log_standard_4_22_to_5_08_27k_part2.csv",
+                     "video_features_basic_27k.csv"]),
+])
+def test_the_files_of_clicks(size, period, names):
+    assert ClicksConfig(size=size, period=period).names == names
+
+
+def test_the_real_clicks(read, tmp_path, real_data):
+    real = real_data("kuairand-pure")
+    (tmp_path / f"{LATE}.gz").symlink_to(real / "log_standard_4_25_to_5_08_pure.csv.gz")
+    (tmp_path / f"{FILMS}.gz").symlink_to(real / f"{FILMS}.gz")
+    found = read("kuairand_clicks", period="late", repeats="first", min_user_events=5, min_item_events=5)
+    with gzip.open(real / "log_standard_4_25_to_5_08_pure.csv.gz", "rt") as stream:
+        lines = [(row["user_id"], row["video_id"], row["time_ms"]) for row in csv.DictReader(stream)
+                 if row["is_click"] == "1"]
+    again = len(lines) - len(set(lines))
+    assert found.card["removed"]["showings without a click"] == 228_329 - len(lines)
+    assert found.card["removed"]["showings that are logged again"] == again
+    sizes = np.diff(found.interactions.offsets)
+    assert sizes.min() >= 5 and np.bincount(found.interactions.item)[1:].min() >= 5
+    assert len(found.interactions.item) > 1_000
+
+
 @pytest.fixture(autouse=True, scope="class")
 def folder(request, tmp_path_factory):
     """Files for the contracts."""
@@ -310,3 +376,8 @@ class TestKuaiRand(DatasetContract):
 class TestRandom(DatasetContract):
     spec = benchbase_datasets()[0]
     config = KuaiRandConfig(log="both", period="late", counts=False)
+
+
+class TestClicks(DatasetContract):
+    spec = benchbase_datasets()[1]
+    config = ClicksConfig()
