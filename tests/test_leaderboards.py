@@ -46,7 +46,9 @@ def test_pages_follow_from_the_records(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / folder.name
     shutil.copytree(folder, again, ignore=shutil.ignore_patterns(*PAGES))
     write_pages(again)
-    for page in PAGES:
+    drawn = {path.name for path in folder.glob("*.svg")}
+    assert {path.name for path in again.glob("*.svg")} == drawn
+    for page in (*PAGES, *sorted(drawn)):
         assert (again / page).read_bytes() == (folder / page).read_bytes(), page
 
 

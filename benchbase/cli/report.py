@@ -23,15 +23,20 @@ FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
               "Published figures are taken from a suite.yaml there, and kept with the records.")
 @click.option("--publish", metavar="DIR", type=click.Path(path_type=Path),
               help="Write records in the form that may be shown, and their pages, into another folder instead.")
-def report(folder: Path, format_: str, json_: bool, baseline: str | None, write: bool, publish: Path | None) -> None:
+@click.option("--plots", is_flag=True, help="With --write or --publish: draw accuracy against cost, too (needs "
+              "matplotlib, the extra `plots`). Pages that have plots keep them, drawn anew.")
+def report(folder: Path, format_: str, json_: bool, baseline: str | None, write: bool, publish: Path | None,
+           plots: bool) -> None:
     """Print the leaderboard of DIR, from its records alone."""
     if publish is not None and write:
         raise click.UsageError("--write and --publish: expected one of them. --publish writes pages too.")
     if publish is not None or write:
         if baseline:
             raise click.UsageError("--baseline goes with printing only: pages have the suite's baseline.")
-        _write(folder, publish)
+        _write(folder, publish, plots)
         return
+    if plots:
+        raise click.UsageError("--plots goes with pages: expected --write or --publish beside it.")
     from ..leaderboard import make_leaderboard
     from ..leaderboard.files import to_csv, to_json, to_markdown
     from ..leaderboard.text import show
@@ -47,15 +52,18 @@ def report(folder: Path, format_: str, json_: bool, baseline: str | None, write:
     _tell_other_code(folder)
 
 
-def _write(folder: Path, target: Path | None) -> None:
+def _write(folder: Path, target: Path | None, plots: bool) -> None:
+    from ..leaderboard.files import plot_name
     from ..leaderboard.publish import publish_folder, write_pages
 
     if target is None:
-        write_pages(folder)
+        write_pages(folder, plots)
     else:
-        publish_folder(folder, target)
+        publish_folder(folder, target, plots)
     place = target or folder
-    click.echo(f"Wrote README.md, leaderboard.csv and leaderboard.json{' and records' if target else ''} to {place}.")
+    drawn = sorted(path.name for path in place.glob(plot_name("*")))
+    wrote = ["README.md", "leaderboard.csv", "leaderboard.json", *drawn, *(["records"] if target else [])]
+    click.echo(f"Wrote {', '.join(wrote[:-1])} and {wrote[-1]} to {place}.")
     what_next(f"read {place / 'README.md'}; `benchbase report {shell(place)}` prints the same leaderboard.")
 
 

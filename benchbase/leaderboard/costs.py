@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..metrics import higher_is_better
+from ..stats import Interval
 from .table import TIED, Row
 
 
 @dataclass(frozen=True)
 class Cost:
-    """An entry: the mean of a metric, operations and tokens of a sequence, events before its window and the tokens that
-    stand for them (None without a compressor), and whether it is on the `front`: no other is as good for less, or
-    better for as little.
+    """An entry: a metric's mean and interval, operations and tokens of a sequence, events before its window and the
+    tokens that stand for them (None without a compressor), and whether it is on the `front`: no other is as good for
+    less, or better for as little.
     """
 
     label: str
-    point: float
+    value: Interval
     flops: float
     tokens: float
     history: tuple[float, float] | None
@@ -36,9 +37,9 @@ def costs_of(rows: Sequence[Row], metric: str) -> tuple[Cost, ...]:
         return any(other >= gain - TIED and price <= flops and (other > gain + TIED or price < flops)
                    for other, price in worth)
 
-    found = [Cost(row.label, row.metrics[metric].point, flops, row.cost["tokens_per_sequence"], _history(row.cost),
+    found = [Cost(row.label, row.metrics[metric], flops, row.cost["tokens_per_sequence"], _history(row.cost),
                   not beaten(gain, flops)) for (row, flops), (gain, _) in zip(known, worth, strict=True)]
-    return tuple(sorted(found, key=lambda each: (each.flops, -sign * each.point, each.label)))
+    return tuple(sorted(found, key=lambda each: (each.flops, -sign * each.value.point, each.label)))
 
 
 def _history(cost: Any) -> tuple[float, float] | None:

@@ -4,29 +4,38 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..config import Published
 from ..runner.measures import TRUTH
 from . import words
-from .sheets import Sheet, curve_sheet, sheets
+from .sheets import COSTS, Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
 
 DIGITS = 6
 """Significant digits of numbers in files: more would depend on the machine that adds them up."""
 
 
-def to_markdown(board: Leaderboard, intro: str = "") -> str:
-    """A page: the question, one table per data set with its tests, every note. `intro` follows the title."""
+def plot_name(table: int | str) -> str:
+    """What the plot of accuracy against cost of a table is called; tables are counted from 1, `*` matches all."""
+    return f"costs-{table}.svg"
+
+
+def to_markdown(board: Leaderboard, intro: str = "", plots: Collection[str] = ()) -> str:
+    """A page: the question, one table per data set with its tests, every note. `intro` follows the title; `plots`: the
+    files of those that lie beside it.
+    """
     parts = [f"# {_escape(board.suite)}", intro.strip(), f"{words.head(board).capitalize()}."]
-    for table in board.tables:
+    for place, table in enumerate(board.tables, 1):
         parts += [f"## {_escape(table.dataset)}", _lines(table.card, table.protocol), _main(table, board)]
         if any(row.versus for row in table.rows):
             parts += [f"Less {_escape(str(board.baseline))}, {board.metrics[0]}:", _tests(table)]
         for sheet in (*sheets(table, board), *curve_sheet(table, board)):
             parts += [f"{_escape(sheet.title)}:", _sheet(sheet)]
+            if sheet.title == COSTS and plot_name(place) in plots:
+                parts.append(f"![Accuracy against operations; the same figures stand above]({plot_name(place)})")
         parts.append(_list(words.doubts(table)))
     parts += ["## How to read it", _list(words.legend(board)), _list(board.notes)]
     parts.append("Made by `benchbase report` from the records beside it; do not edit.")

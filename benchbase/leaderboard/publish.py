@@ -11,15 +11,17 @@ from ..runner.plan import FILE, read_plan
 from ..runner.publish import publish, shown_reason
 from ..runner.records import records_folder, write_file
 from ..specs import defaults
-from .files import to_csv, to_json, to_markdown
+from .costs import costs_of
+from .files import plot_name, to_csv, to_json, to_markdown
 from .load import Folder, load_folder
 from .table import Leaderboard, make_leaderboard
 
 SUITE = "suite.yaml"
 
 
-def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
-    """Write the records of a folder below `target`/records, and the leaderboard made of them beside that.
+def publish_folder(folder: str | Path, target: str | Path, plots: bool = False) -> Leaderboard:
+    """Write the records of a folder below `target`/records, and the leaderboard made of them beside that, with or
+    without plots as `write_pages` has it.
 
     Only what the plan names is published, and records of an earlier time do not stay. Of `target`/suite.yaml, where
     there is one, the opening comment opens the page, and its published figures take the place of those in the plan.
@@ -30,22 +32,23 @@ def publish_folder(folder: str | Path, target: str | Path) -> Leaderboard:
                           "write its pages anew.")
     if not source.records:
         raise RecordError(f"{folder}: no run is finished. Expected some to publish. Run the suite first.")
-    figures = _renewed(source, place).published
+    published = _renewed(source, place).published
     publish(source.records, place / "records")
     if plan := read_plan(records_folder(source.path)):
         cells = [{**cell, "reason": shown_reason(cell["reason"])} for cell in plan["cells"]]
-        _write_plan(place / "records", _with_figures({**plan, "cells": cells}, figures))
+        _write_plan(place / "records", _with_figures({**plan, "cells": cells}, published))
     else:
         (place / "records" / FILE).unlink(missing_ok=True)
-    return write_pages(place)
+    return write_pages(place, plots)
 
 
-def write_pages(folder: str | Path) -> Leaderboard:
-    """Write README.md, leaderboard.csv and leaderboard.json of a folder of records into it.
+def write_pages(folder: str | Path, plots: bool = False) -> Leaderboard:
+    """Write README.md, leaderboard.csv and leaderboard.json of a folder of records into it; with `plots`, or where
+    the folder has some already, plots of accuracy against cost as well.
 
     Published figures of a suite.yaml in it are put into the plan among the records first: from there, and from nowhere
     else, they come into a leaderboard. Errors: ConfigError for figures with mistakes; RecordError where no plan can
-    hold them, and those of `make_leaderboard`.
+    hold them or there is nothing to plot; those of `make_leaderboard` and `plot_costs`.
     """
     place = Path(folder)
     source = load_folder(place)
@@ -58,11 +61,27 @@ def write_pages(folder: str | Path) -> Leaderboard:
                               f"{SUITE}. Expected the plan of that suite. `benchbase run` writes it.")
         _write_plan(records, _with_figures(plan, renewed.published))
     board = make_leaderboard(renewed)
-    pages = {"README.md": to_markdown(board, opening(place / SUITE)), "leaderboard.csv": to_csv(board),
+    older = {path.name for path in place.glob(plot_name("*"))}
+    drawn = _plots(board) if plots or older else {}
+    if plots and not drawn:
+        raise RecordError(f"{place}: nothing to plot. Expected records that tell of operations, and entries that "
+                          "differ in them. Leave the plots out, or run the suite again with this version.")
+    pages = {"README.md": to_markdown(board, opening(place / SUITE), drawn), "leaderboard.csv": to_csv(board),
              "leaderboard.json": to_json(board)}
-    for name, text in pages.items():
-        write_file(place / name, text.encode())
+    for name, data in ({name: text.encode() for name, text in pages.items()} | drawn).items():
+        write_file(place / name, data)
+    for name in older - set(drawn):
+        (place / name).unlink()
     return board
+
+
+def _plots(board: Leaderboard) -> dict[str, bytes]:
+    """What can be plotted of a leaderboard, by file name."""
+    from .plot import plot_costs
+
+    metric = board.metrics[0] if board.metrics else ""
+    costs = {plot_name(place): costs_of(table.rows, metric) for place, table in enumerate(board.tables, 1)}
+    return {name: plot_costs(found, metric, board.baseline) for name, found in costs.items() if found}
 
 
 def _renewed(source: Folder, place: Path) -> Folder:

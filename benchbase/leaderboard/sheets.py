@@ -16,6 +16,9 @@ from .truths import Truths
 
 Lines = tuple[tuple[str, ...], ...]
 
+COSTS = "Accuracy and cost: operations and tokens of a sequence"
+"""The title of the sheet that can be plotted."""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -55,13 +58,13 @@ def _costs(found: Sequence[Cost], metric: str, baseline: str | None) -> Sheet:
     base = next((each.flops for each in found if each.label == baseline), None)
     history = any(each.history for each in found)
     lines = tuple((
-        each.label, words.number(each.point), words.size(round(each.flops)),
+        each.label, words.number(each.value.point), words.size(round(each.flops)),
         *([] if base is None else [f"{each.flops / base:.2f}"]), f"{each.tokens:.1f}",
         *([_compressed(each)] if history else []), "yes" if each.front else "",
     ) for each in found)
     names = ("entry", metric, "operations", *([] if base is None else [f"of {baseline}'s"]), "tokens",
              *(["history"] if history else []), "none better for less")
-    return Sheet("Accuracy and cost: operations and tokens of a sequence", names, lines)
+    return Sheet(COSTS, names, lines)
 
 
 def _compressed(cost: Cost) -> str:

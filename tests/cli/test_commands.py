@@ -158,6 +158,29 @@ def test_report_writes_and_publishes(call: Call, done: Path, tmp_path: Path) -> 
     assert "--baseline goes with printing only" in mistake(call("report", done, "--write", "--baseline", "tiny_causal"))
 
 
+def test_plots_stand_on_pages_where_they_are_asked_for_and_stay(call: Call, write: Any, tmp_path: Path) -> None:
+    entries = [{"label": f"window {size}", "backbone": "tiny_causal", "sequence": {"window": size}} for size in (2, 6)]
+    out, shown = tmp_path / "out", tmp_path / "shown"
+    good(call("run", write(grid={}, entries=entries), "--out", out))
+    good(call("report", out, "--publish", shown))
+    assert not list(shown.glob("*.svg")) and "![" not in (shown / "README.md").read_text()
+    told = good(call("report", out, "--publish", shown, "--plots"))
+    assert "Wrote README.md, leaderboard.csv, leaderboard.json, costs-1.svg and records to" in told
+    page, plot = (shown / "README.md").read_text(), (shown / "costs-1.svg").read_bytes()
+    assert "](costs-1.svg)" in page and b"window 6" in plot
+    (shown / "costs-1.svg").write_bytes(b"old")
+    (shown / "costs-7.svg").write_bytes(b"of a table that is no more")
+    assert "costs-1.svg to" in good(call("report", shown, "--write"))
+    assert (shown / "README.md").read_text() == page and (shown / "costs-1.svg").read_bytes() == plot
+    assert not (shown / "costs-7.svg").exists()
+    assert "--plots goes with pages" in mistake(call("report", out, "--plots"))
+
+
+def test_plots_of_entries_that_cost_the_same(call: Call, done: Path) -> None:
+    result = call("report", done, "--write", "--plots")
+    assert result.exit_code != 0 and "nothing to plot. Expected records that tell of operations" in result.stderr
+
+
 def test_published_figures_are_shown_and_renewed(call: Call, write: Any, done: Path, tmp_path: Path) -> None:
     figure = {"entry": "tiny_causal", "metric": "ndcg@5", "value": 0.1, "source": "a paper"}
     result = call("run", write(published=[figure]), "--out", done)

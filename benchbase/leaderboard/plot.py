@@ -1,0 +1,125 @@
+"""Accuracy against cost, drawn: the same leaderboard gives the same bytes. Needs matplotlib, the extra `plots`."""
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from ..errors import BenchbaseError
+from ..metrics import higher_is_better
+from . import words
+from .costs import Cost
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 9.0, 5.4
+"""Inches, of 72 points each; higher where there are labels for more."""
+
+FONT = 9.0
+"""Size of all text in points."""
+
+INK, PALE, ACCENT = "#222222", "#8a8a8a", "#0b6e99"
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "benchbase", "svg.fonttype": "none", "font.size": FONT, "font.family": "sans-serif",
+    "axes.spines.top": False, "axes.spines.right": False, "text.color": INK, "axes.labelcolor": INK,
+}
+"""Over the defaults, whatever a user's own style says; text stays text, whose outlines would depend on fonts."""
+
+LINE, LETTER, GAP = 1.2 * FONT, 0.56 * FONT, 8.0
+"""Height of a label, width of one of its letters, and room between a point and a label, in points."""
+
+
+def plot_costs(found: Sequence[Cost], metric: str, baseline: str | None) -> bytes:
+    """An SVG of entries by operations (log scale) and a metric; those on the front are filled and joined by steps, with
+    the intervals of their means. Errors: `BenchbaseError` where matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise BenchbaseError("plots: matplotlib is not installed. Expected it where plots are asked for. "
+                             "Install it: pip install 'matplotlib>=3.8'.") from None
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(WIDTH, max(HEIGHT, 1 + LINE * len(found) / 72)), dpi=72)
+        axes = figure.add_axes((0.08, 0.1, 0.89, 0.87))
+        _points(axes, found, metric, baseline)
+        for cost, at, place in _labels(axes, found):
+            axes.annotate(cost.label, at, place, textcoords="offset points", va="center", parse_math=False,
+                          color=INK if cost.front else PALE, weight="bold" if cost.label == baseline else "normal",
+                          bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
+                          arrowprops={"arrowstyle": "-", "color": PALE, "lw": 0.5, "relpos": (0, 0.5), "shrinkB": 3})
+        sink = io.BytesIO()
+        figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+    return sink.getvalue()
+
+
+def _points(axes: "Axes", found: Sequence[Cost], metric: str, baseline: str | None) -> None:
+    """The entries, the front, and the axes with their units."""
+    front = [each for each in found if each.front]
+    x = [each.flops for each in front]
+    y = [each.value.point for each in front]
+    axes.set_xscale("log", base=2)
+    axes.step(x, y, where="post", color=ACCENT, lw=1, zorder=1)
+    axes.vlines(x, [each.value.low for each in front], [each.value.high for each in front], color=ACCENT, lw=0.8,
+                alpha=0.5, zorder=1)
+    axes.scatter(x, y, s=30, color=ACCENT, zorder=3)
+    rest = [each for each in found if not each.front]
+    axes.scatter([each.flops for each in rest], [each.value.point for each in rest], s=26, facecolors="white",
+                 edgecolors=PALE, zorder=2)
+    least, most = min(each.flops for each in found), max(each.flops for each in found)
+    room = (most / least) ** 0.3  # on the right, for labels
+    axes.set_xlim(least / (most / least) ** 0.06, most * room)
+    _ticks(axes, least, most)
+    axes.set_xlabel("operations of a sequence, one forward pass")
+    better = "" if higher_is_better(metric) else " (less is better)"
+    axes.set_ylabel(f"{metric}{better}; bars: 95 % intervals of the front")
+    axes.grid(axis="y", color="#e8e8e8", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK)
+
+
+def _ticks(axes: "Axes", least: float, most: float) -> None:
+    """Powers of two of thousands, millions and so on, or where hardly two would stand there, a few round numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    unit = 10.0 ** (3 * math.floor(math.log10(most) / 3))
+    first, last = math.floor(math.log2(least / unit)), math.ceil(math.log2(most / unit))
+    places: Sequence[float] = [unit * 2.0**power for power in range(first, last + 1)]
+    if most < 4 * least:
+        places = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(least, most)
+    axes.xaxis.set_major_locator(FixedLocator([float(place) for place in places if place > 0]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: words.size(round(value))))
+
+
+def _labels(axes: "Axes", found: Sequence[Cost]) -> Iterator[tuple[Cost, tuple[float, float], tuple[float, float]]]:
+    """Every entry with its point in data and the place of its label from there, in points: in a column on the right of
+    those that lie together, in the order of their heights and as near to them as one label above the other allows.
+    """
+    places = {each.label: axes.transData.transform((each.flops, each.value.point)).tolist() for each in found}
+    low, high = axes.get_ylim()
+    bottom, top = (float(axes.transData.transform((found[0].flops, end))[1]) for end in (low, high))
+    for group in _together(found, {label: x for label, (x, _) in places.items()}):
+        ordered = sorted(group, key=lambda each: (each.value.point, each.label))
+        x, y = np.array([places[each.label] for each in ordered]).T
+        steps = LINE * np.arange(len(ordered))
+        free = isotonic_regression(y - steps).x
+        heights = steps + np.clip(free, bottom + LINE / 2, max(bottom, top - steps[-1]) - LINE / 2)
+        left = x.max() + (GAP if len(ordered) == 1 else 2.5 * GAP)
+        for each, right, up in zip(ordered, left - x, heights - y, strict=True):
+            yield each, (each.flops, each.value.point), (float(right), float(up))
+
+
+def _together(found: Sequence[Cost], x: Mapping[str, float]) -> list[list[Cost]]:
+    """Entries, cheapest first, in groups so far apart that the labels of one do not reach the next."""
+    groups: list[list[Cost]] = []
+    for each in found:
+        if groups and x[each.label] < max(x[other.label] + 3 * GAP + LETTER * len(other.label) for other in groups[-1]):
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return groups
