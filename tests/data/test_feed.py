@@ -564,6 +564,30 @@ def test_scored_rows_with_their_tokens_and_the_hidden_event_fill_the_window(mask
         assert (each.batch.hide_item.sum(1) == int(masked)).all()
 
 
+class Growing(Halver):
+    """Tokens for every two events of the history."""
+
+    def plan(self, history, window, budget):
+        self.seen.append(None)
+        used = np.minimum(history.lengths // 2, self.max_tokens)
+        displaced = np.maximum(window.lengths + used - budget, 0)
+        return Plan(used, displaced, np.zeros((len(used), self.max_tokens), np.int64))
+
+
+def test_rows_of_like_histories_stand_together_so_that_few_are_padded():
+    """Where each token takes the place of an event: padding would be of tokens and of events."""
+    world = random_world(n_users=60, longest=40)
+    divided = split(*world, "leave_one_out")
+    feed = Feed(*world, divided, config_of(window=10), Growing(8))
+    scored = list(feed.score_batches(divided.test_events, 8))
+    widths = [int(each.batch.plan.tokens.max()) + int(each.batch.lengths.max()) for each in scored]
+    assert np.mean(widths) < 11  # above 16 in the order of users
+    assert sorted(np.concatenate([each.index for each in scored]).tolist()) == list(range(len(divided.test_events)))
+    for batches in (scored, *feed.train_batches(1, 30, 3)):
+        known = [each.batch.history.offsets.diff() + each.batch.lengths for each in batches]
+        assert (torch.cat(known).diff() >= 0).all()
+
+
 def test_without_a_compressor_there_is_no_history():
     world = random_world()
     feed = Feed(*world, split(*world, "leave_one_out"), config_of())

@@ -97,7 +97,7 @@ class Feed:
         order = shuffled(len(self.rows), derive_seed(self.config.seed, "shuffle", epoch))
         for step, start in enumerate(range(0, len(order), size)):
             rows = self.rows[order[start : start + size]]
-            by_length = np.argsort(rows.stop - rows.start, kind="stable")
+            by_length = self._by_length(rows)
             groups = np.array_split(by_length, min(buckets, len(by_length)))
             yield self._with_in_batch([self._train_batch(rows[group], epoch, step) for group in groups], epoch, step)
 
@@ -108,16 +108,25 @@ class Feed:
             yield from self._score_actions(events, size)
             return
         rows = score_rows(self.interactions, events, config.window - 1 if config.masked else config.window)
-        order = np.argsort(rows.stop - rows.start, kind="stable")
+        order = self._by_length(rows)
         for start in range(0, len(order), size):
             index = order[start : start + size]
             yield self._score_batch(rows[index], index)
+
+    def _by_length(self, rows: Rows) -> np.ndarray:
+        """The order of rows by length and, where history is compressed, by how much of it there is.
+
+        Rows of one batch are padded with tokens to the most of any, and with events: where all have as many tokens, as
+        long histories mostly have, and so as many events, nothing is padded.
+        """
+        length = rows.stop - rows.start
+        return np.lexsort((length,) if self.plans is None else (rows.start - rows.first, length))
 
     def _score_actions(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         candidates = self.config.candidates
         rows, count = action_rows(self.interactions, events, self.config.window, max(candidates, 1))
         first = np.cumsum(count) - count
-        order = np.argsort(rows.stop - rows.start, kind="stable")
+        order = self._by_length(rows)
         for start in range(0, len(order), size):
             some = order[start : start + size]
             kept, batch = self._asking(rows[some], count[some], candidates > 0)
