@@ -28,12 +28,16 @@ class Last(Config):
 class Chunks(Config):
     """Windows end to end: in `next` training every event but a user's first is a target exactly once, if all count.
 
-    In masked training every event stands in exactly one window.
+    In masked training every event stands in exactly one window. Where history is compressed, windows meet where the
+    events begin that are kept: none is lost because it gives way to a token.
     """
 
 
 class Slide(Config):
-    """A window every `stride` events; all positions of each are supervised, those that windows share again in each."""
+    """A window every `stride` events; all positions of each are supervised, those that windows share again in each.
+
+    Events that give way to tokens of the history are supervised where an older window keeps them, or nowhere.
+    """
 
     stride: int = Field(ge=1, description="Events from the end of one window to the end of the next; at most a window")
 

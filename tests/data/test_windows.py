@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchbase.data import TRAIN, Catalogue, Interactions, split
 from benchbase.data.batches import Feed, FeedConfig
+from benchbase.data.batches.plans import Plans
 from benchbase.data.sequences import train_rows
 from benchbase.data.windows import WINDOWINGS
 from benchbase.nn import Plan
@@ -117,6 +118,47 @@ def test_chunks_predict_every_train_event_but_a_users_first_exactly_once(window,
     feed = world.feed(window=window, stride=WINDOWINGS["chunks"].stride(None, window))
     asked = Counter(number for _, _, targets, _ in rows_of(feed) for number in targets)
     assert asked == Counter(number for own in world.train() for number in own[1:])
+
+
+class Drawn:
+    """A compressor that lets go of any number of events, drawn by where the window begins, even without history."""
+
+    max_tokens = 3
+
+    def plan(self, history, window, budget):
+        begins = window.timestamp[np.minimum(window.offsets[:-1], len(window.timestamp) - 1)] + history.lengths
+        return Plan(history.lengths % 4, begins % 7, np.zeros((len(begins), 3), np.int64))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.booleans(), st.booleans(), st.integers(0, 10_000))
+def test_chunks_lose_no_event_to_the_tokens_of_the_history(window, drawn, masked, seed):
+    """Each is a target once, whatever gives way; windows are cut one after another, from a user's newest event back."""
+    world, compressor = world_of(seed), Drawn() if drawn else Watcher(2)
+    feed = world.feed(compressor, window=window, stride=window, masked=masked)
+    rows = rows_of(feed)
+    met = Counter(number for _, read, asked, _ in rows for number in ((*read, *asked) if masked else asked))
+    assert met == Counter(number for own in world.train() for number in (own if masked else own[1:]))
+    assert all(len(read) <= window for _, read, _, _ in rows)
+    users = feed.rows.user.tolist()
+    assert users == sorted(users)
+    assert all(a > b for (u, a), (v, b) in pairwise(zip(users, feed.rows.stop.tolist(), strict=True)) if u == v)
+    assert feed.n_batches(3) == -(-len(rows) // 3)
+
+
+@pytest.mark.parametrize(("supervise", "asked"), [("all", 0), ("last", 1), ("candidates", 3)])
+def test_chunks_for_actions_hold_every_event_once_and_those_that_are_asked_for_give_way_to_nothing(supervise, asked):
+    world = world_of()
+    feed = world.feed(Watcher(4), window=5, stride=5, task="action", supervise=supervise, candidates=3)
+    assert (np.diff(feed.rows.start) != 0).all()
+    held = Counter()
+    for each in groups(feed):
+        older = each.batch.history.offsets.diff()
+        for user, before, length in zip(each.batch.users.tolist(), older.tolist(), each.batch.lengths.tolist(),
+                                        strict=True):
+            held.update(world.train()[user][before : before + length])
+            assert length >= min(max(asked, 1), before + length)
+    assert held == Counter(number for own in world.train() for number in own)
 
 
 @settings(max_examples=40, deadline=None)
@@ -248,6 +290,8 @@ class Watcher:
 def test_the_history_of_every_window_is_all_that_is_older_and_nothing_else(masked, tokens, stride):
     world, watcher = world_of(), Watcher(tokens)
     feed = world.feed(watcher, masked=masked, stride=stride)
+    feed.plans = Plans(watcher)  # those by which chunks were cut are forgotten
+    watcher.seen.clear()
     inner = 0
     for each in groups(feed):
         history, window = watcher.seen.pop(0)

@@ -83,8 +83,11 @@ class Feed:
         """`owner` (n_users,): whose embedding the users of these interactions have, where it is not their own."""
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
         self.plans, self.owner = None if compressor is None else Plans(compressor), owner
-        self.rows = train_rows(interactions, split, config.window, config.masked or config.task == "action",
-                               config.stride)
+        in_place = config.masked or config.task == "action"
+        if self.plans is not None and config.stride == config.window:
+            self.rows = self._end_to_end(train_rows(interactions, split, config.window, in_place), in_place)
+        else:
+            self.rows = train_rows(interactions, split, config.window, in_place, config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
         self._laws = {request: make_law(request, counts) for request in set(config.negatives.values())}
 
@@ -113,6 +116,32 @@ class Feed:
             index = order[start : start + size]
             yield self._score_batch(rows[index], index)
 
+    def _end_to_end(self, newest: Rows, in_place: bool) -> Rows:
+        """The rows of windows end to end over what is kept: events that give way in one are the last of the one before.
+
+        `newest`: each user's last row. What a masked row hides changes from epoch to epoch; here it hides nothing.
+        """
+        unread = 0 if in_place else 1
+        found, rows = [newest], newest
+        while len(rows):
+            hidden = np.zeros((len(rows), int((rows.stop - rows.start).max())), bool) if self.config.masked else None
+            kept, _, _ = self._displace(rows, rows.stop - unread, self.config.window, hidden, self._asked(rows))
+            more = kept.start > rows.first
+            first, stop = rows.first[more], kept.start[more] + unread
+            rows = Rows(rows.user[more], first, np.maximum(first, stop - self.config.window - unread), stop)
+            found.append(rows)
+        whole = Rows(*(np.concatenate([getattr(each, name) for each in found])
+                       for name in ("user", "first", "start", "stop")))
+        return whole[np.argsort(whole.user, kind="stable")]
+
+    def _asked(self, rows: Rows) -> np.ndarray:
+        """How many last events of each row have their actions hidden and asked for, where not all are asked for."""
+        if self.config.task != "action":
+            return np.zeros(len(rows), np.int64)
+        most = {"all": 0, "last": 1, "candidates": self.config.candidates}[self.config.supervise]
+        asked: np.ndarray = np.minimum(rows.stop - rows.start, most)
+        return asked
+
     def _by_length(self, rows: Rows) -> np.ndarray:
         """The order of rows by length and, where history is compressed, by how much of it there is.
 
@@ -136,10 +165,9 @@ class Feed:
 
     def _train_actions(self, rows: Rows) -> TrainBatch:
         """All actions of the rows are asked for, or those of their last events, which are then hidden."""
-        supervise = self.config.supervise
-        asked = {"all": 0, "last": 1, "candidates": self.config.candidates}[supervise]
-        kept, batch = self._asking(rows, np.minimum(asked, rows.stop - rows.start), supervise == "candidates")
-        return TrainBatch(batch, self._action_targets(kept, batch.hide_action if asked else batch.valid), {})
+        asked = self._asked(rows)
+        kept, batch = self._asking(rows, asked, self.config.supervise == "candidates")
+        return TrainBatch(batch, self._action_targets(kept, batch.hide_action if asked.any() else batch.valid), {})
 
     def _asking(self, rows: Rows, asked: np.ndarray, candidates: bool) -> tuple[Rows, Batch]:
         """The rows as the compressor leaves them, with the actions of the last `asked` (B,) events of each hidden."""
