@@ -3,6 +3,8 @@
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,29 +99,45 @@ def _ticks(axes: "Axes", least: float, most: float) -> None:
 
 
 def _labels(axes: "Axes", found: Sequence[Cost]) -> Iterator[tuple[Cost, tuple[float, float], tuple[float, float]]]:
-    """Every entry with its point in data and the place of its label from there, in points: in a column on the right of
-    those that lie together, in the order of their heights and as near to them as one label above the other allows.
+    """Every entry with its point in data and the place of its label from there, in points.
+
+    Labels that would be in each other's way stand in one column on the right of their points, in the order of their
+    heights and as near to them as one label above the other allows; all others stand beside their points.
     """
-    places = {each.label: axes.transData.transform((each.flops, each.value.point)).tolist() for each in found}
-    low, high = axes.get_ylim()
-    bottom, top = (float(axes.transData.transform((found[0].flops, end))[1]) for end in (low, high))
-    for group in _together(found, {label: x for label, (x, _) in places.items()}):
-        ordered = sorted(group, key=lambda each: (each.value.point, each.label))
-        x, y = np.array([places[each.label] for each in ordered]).T
-        steps = LINE * np.arange(len(ordered))
-        free = isotonic_regression(y - steps).x
-        heights = steps + np.clip(free, bottom + LINE / 2, max(bottom, top - steps[-1]) - LINE / 2)
-        left = x.max() + (GAP if len(ordered) == 1 else 2.5 * GAP)
-        for each, right, up in zip(ordered, left - x, heights - y, strict=True):
-            yield each, (each.flops, each.value.point), (float(right), float(up))
+    points = {each.label: axes.transData.transform((each.flops, each.value.point)).tolist() for each in found}
+    bottom, top = (float(axes.transData.transform((found[0].flops, end))[1]) for end in axes.get_ylim())
+    groups = [_column([each], points, bottom, top) for each in found]
+    while clash := next((pair for pair in combinations(groups, 2) if _overlap(*pair)), None):
+        together = sorted((each for group in clash for each in group), key=lambda each: (each.point, each.cost.label))
+        groups = [group for group in groups if group not in clash]
+        groups.append(_column([each.cost for each in together], points, bottom, top))
+    for label in (each for group in groups for each in group):
+        x, y = points[label.cost.label]
+        yield label.cost, (label.cost.flops, label.cost.value.point), (label.left - x, label.height - y)
 
 
-def _together(found: Sequence[Cost], x: Mapping[str, float]) -> list[list[Cost]]:
-    """Entries, cheapest first, in groups so far apart that the labels of one do not reach the next."""
-    groups: list[list[Cost]] = []
-    for each in found:
-        if groups and x[each.label] < max(x[other.label] + 3 * GAP + LETTER * len(other.label) for other in groups[-1]):
-            groups[-1].append(each)
-        else:
-            groups.append([each])
-    return groups
+@dataclass(frozen=True)
+class _Label:
+    """A label whose left end is at `left`, its middle at `height`, in points; `point`: the height of its point."""
+
+    cost: Cost
+    left: float
+    height: float
+    point: float
+
+
+def _column(group: Sequence[Cost], points: Mapping[str, Sequence[float]], bottom: float, top: float) -> list[_Label]:
+    """The labels of a group one above the other, which is in the order of its points' heights."""
+    x, y = np.array([points[each.label] for each in group]).T
+    steps = LINE * np.arange(len(group))
+    free = isotonic_regression(y - steps).x
+    heights = steps + np.clip(free, bottom + LINE / 2, max(bottom, top - steps[-1]) - LINE / 2)
+    left = float(x.max()) + (GAP if len(group) == 1 else 2.5 * GAP)
+    ends = zip(group, heights.tolist(), y.tolist(), strict=True)
+    return [_Label(each, left, height, point) for each, height, point in ends]
+
+
+def _overlap(one: Sequence[_Label], other: Sequence[_Label]) -> bool:
+    """Whether a label of one group is in the way of one of the other."""
+    return any(a.left < b.left + LETTER * len(b.cost.label) + GAP and b.left < a.left + LETTER * len(a.cost.label) + GAP
+               and abs(a.height - b.height) < LINE for a in one for b in other)
