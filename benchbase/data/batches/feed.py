@@ -143,13 +143,14 @@ class Feed:
         return asked
 
     def _by_length(self, rows: Rows) -> np.ndarray:
-        """The order of rows by length and, where history is compressed, by how much of it there is.
+        """The order of rows by length and, where tokens stand for the history, by how much of it there is.
 
         Rows of one batch are padded with tokens to the most of any, and with events: where all have as many tokens, as
-        long histories mostly have, and so as many events, nothing is padded.
+        long histories mostly have, and so as many events, nothing is padded. A compressor without tokens moves no row.
         """
         length = rows.stop - rows.start
-        return np.lexsort((length,) if self.plans is None else (rows.start - rows.first, length))
+        tokens = 0 if self.plans is None else self.plans.compressor.max_tokens
+        return np.lexsort((rows.start - rows.first, length) if tokens else (length,))
 
     def _score_actions(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         candidates = self.config.candidates
