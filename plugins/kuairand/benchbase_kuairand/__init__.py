@@ -5,7 +5,7 @@ from pathlib import Path
 from benchbase import DataContext, DatasetSpec, Source, hookimpl
 from benchbase.data import Log
 
-from .config import ClicksConfig, KuaiRandConfig, ReleaseConfig
+from .config import ClicksConfig, KuaiRandConfig
 
 SOURCE = Source(
     paper="Gao et al. 2022, KuaiRand: An Unbiased Sequential Recommendation Dataset with Randomly Exposed Videos",
@@ -29,7 +29,7 @@ def build_clicks(config: ClicksConfig, context: DataContext) -> Log:
     return read_clicks(kuairand_files(config, context))
 
 
-def kuairand_files(config: ReleaseConfig, context: DataContext) -> list[Path]:
+def kuairand_files(config: ClicksConfig | KuaiRandConfig, context: DataContext) -> list[Path]:
     """The files that are read, as `config.names` has them.
 
     Without `path` they may lie in a folder where data is looked for, or where the archive of the release puts them.

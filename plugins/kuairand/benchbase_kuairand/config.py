@@ -27,11 +27,6 @@ class ReleaseConfig(DatasetConfig):
         """What the file of the videos is called."""
         return f"video_features_basic_{self.size}.csv"
 
-    @property
-    def names(self) -> list[str]:
-        """What all files are called that are read."""
-        raise NotImplementedError
-
 
 class ClicksConfig(ReleaseConfig):
     """Videos that users clicked among those the app recommended."""
