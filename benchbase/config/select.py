@@ -31,14 +31,20 @@ class Selector:
 def parse_selector(text: str) -> Selector:
     """A selector out of `key=pattern,key=pattern`, or a pattern of labels; BenchbaseError where it is neither.
 
-    The pattern of a part is its name, or its bracket form with the parameters that matter: `name[width=64]`.
+    A label may hold commas: it goes on up to the next `key=`. The pattern of a part is its name, or its bracket form with the parameters that matter: `name[width=64]`.
     """
-    terms = []
-    for term in map(str.strip, _COMMA.split(text)):
+    terms: list[tuple[str, str]] = []
+    for term in _COMMA.split(text):
         found = _TERM.match(term)
-        key, pattern = (found[1].strip(), found[2].strip()) if found else ("label", term)
-        terms.append((_ALIASES.get(key, key), pattern))
-        _check(text, *terms[-1])
+        if found:
+            key = found[1].strip()
+            terms.append((_ALIASES.get(key, key), found[2].strip()))
+        elif terms and terms[-1][0] == "label":
+            terms[-1] = ("label", f"{terms[-1][1]},{term}".rstrip())
+        else:
+            terms.append(("label", term.strip()))
+    for key, pattern in terms:
+        _check(text, key, pattern)
     return Selector(tuple(terms))
 
 

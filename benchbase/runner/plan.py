@@ -208,7 +208,7 @@ def _chosen(suite: Suite, registry: Registry, configurations: Sequence[Configura
         meant = {(configuration.label, label, seed) for configuration, label, part, seed in cells
                  if selector.matches(configuration, part, seed)}
         if not meant:
-            labels = ", ".join(each.label for each in configurations)
+            labels = "; ".join(each.label for each in configurations)  # a label may hold commas
             raise BenchbaseError(f"--only {text}: selects no run. Expected a selector of some. Labels: {labels}.")
         chosen |= meant
     return chosen

@@ -76,6 +76,17 @@ def test_what_does_not(run, text):
     assert not parse_selector(text).matches(*run)
 
 
+@pytest.mark.parametrize("text", [
+    "CAUSE, window 32", "label=CAUSE, window 32", "label=CAUSE*, window 32,seed=2", " seed=2 , CAUSE, window 32 ",
+    "CAUSE, window ?2, backbone=plain",
+])
+def test_a_label_may_hold_commas(suite, registry, text):
+    loaded = suite(base={"backbone": "plain", "objectives": ["softmax"], "label": "CAUSE, window 32"})
+    run = loaded.configurations(registry)[0], loaded.datasets[0], 2
+    assert parse_selector(text).matches(*run)
+    assert not parse_selector(text.replace("window", "windows")).matches(*run)
+
+
 def test_a_recommender_has_no_layout(suite, registry):
     loaded = suite(base={"recommender": "count"})
     run = loaded.configurations(registry)[0], loaded.datasets[0], 1
