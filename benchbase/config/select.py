@@ -31,7 +31,8 @@ class Selector:
 def parse_selector(text: str) -> Selector:
     """A selector out of `key=pattern,key=pattern`, or a pattern of labels; BenchbaseError where it is neither.
 
-    A label may hold commas: it goes on up to the next `key=`. The pattern of a part is its name, or its bracket form with the parameters that matter: `name[width=64]`.
+    A label may hold commas: it goes on up to the next `key=`. The pattern of a part is its name, or its bracket form
+    with the parameters that matter: `name[width=64]`.
     """
     terms: list[tuple[str, str]] = []
     for term in _COMMA.split(text):

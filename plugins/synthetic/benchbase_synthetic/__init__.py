@@ -3,7 +3,7 @@
 from benchbase import DataContext, DatasetSpec, hookimpl
 from benchbase.data import Catalogue, Log, Truth
 
-from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig
 
 
 def build_noise(config: NoiseConfig, context: DataContext) -> Log:
@@ -36,6 +36,12 @@ def build_domains(config: DomainsConfig, context: DataContext) -> Log:
     return domains(config, context.seed)
 
 
+def build_exposure(config: ExposureConfig, context: DataContext) -> Log:
+    from .worlds import exposure
+
+    return exposure(config, context.seed)
+
+
 def causal_truth(config: CausalConfig, catalogue: Catalogue, seed: int) -> Truth:
     from .judge import GraphTruth
 
@@ -66,5 +72,6 @@ def benchbase_datasets() -> list[DatasetSpec]:
             ("causal", CausalConfig, build_causal, causal_truth),
             ("actions", ActionsConfig, build_actions, None),
             ("domains", DomainsConfig, build_domains, domain_truth),
+            ("exposure", ExposureConfig, build_exposure, None),
         )
     ]

@@ -121,3 +121,34 @@ class DomainsConfig(World):
         if self.successors > (size := self.n_items // self.domains):
             raise ValueError(f"successors {self.successors} exceed the {size} items of a domain.")
         return self
+
+
+class ExposureConfig(World):
+    """Some items are shown far more often than others, whatever users like; at the end of a sequence all alike.
+
+    Users of several groups like items of their own kind. What a log holds is shown and liked: popularity is exposure
+    times preference, and only the last events tell what users would like if everything were shown to them.
+    """
+
+    n_items: int = Field(40, ge=2, description="Items, equally many of each kind")
+    groups: int = Field(2, ge=1, description="Groups of users, and kinds of items")
+    keen: float = Field(0.9, gt=0, lt=1, description="Probability to like an item of the own kind, times its appeal")
+    other: float = Field(0.3, gt=0, lt=1, description="Probability to like an item of another kind, times its appeal")
+    low: float = Field(0.5, gt=0, le=1, description="Least appeal of an item")
+    high: float = Field(1.0, gt=0, le=1, description="Greatest appeal of an item")
+    skew: float = Field(1.0, ge=0, le=4, description="Exponent of the law of what is shown: 1 / rank^skew; 0: uniform")
+    random: int = Field(2, ge=0, description="Last events of a user, of items that are shown uniformly")
+    keep: Literal["liked", "shown"] = Field(
+        "liked", description="What a log holds: what was liked, or all that was shown, with the action like"
+    )
+
+    @model_validator(mode="after")
+    def _rates(self) -> "ExposureConfig":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}.")
+        if self.groups > self.n_items:
+            raise ValueError(f"groups {self.groups} exceed n_items {self.n_items}: a kind would have no item.")
+        if self.random > self.events - self.events_spread:
+            raise ValueError(f"random {self.random} exceeds the {self.events - self.events_spread} events of the "
+                             "shortest sequence.")
+        return self

@@ -6,11 +6,15 @@ from benchbase.data import Catalogue, Interactions, Log
 from benchbase.errors import DataError
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig
+from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig
+from .exposure import Showing, make_showing
 from .graph import Process
 from .mixture import make_mixture
 from .taste import agreement, make_tastes
-from .worlds import causal, domains, markov, noise
+from .worlds import causal, domains, exposure, markov, noise
+
+ItemWorld = NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig
+"""Worlds in which a law chooses the next item."""
 
 
 def best_recall(config: NoiseConfig | MarkovConfig, k: int = 1, seed: int = 0) -> float:
@@ -31,7 +35,7 @@ def best_recall_at_1(config: NoiseConfig | MarkovConfig, seed: int = 0) -> float
 
 
 def best_recall_given(
-    config: MarkovConfig | CausalConfig | DomainsConfig,
+    config: MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig,
     interactions: Interactions,
     catalogue: Catalogue,
     events: np.ndarray,
@@ -40,8 +44,8 @@ def best_recall_given(
 ) -> float:
     """As `best_recall`, but for these evaluated events, given what their users did before: less noise by one source.
 
-    Of the causal world and of that of domains this is all that is known, and of the first for its raw scale alone:
-    `DataError` otherwise.
+    Of the causal world and of those of domains and of exposure this is all that is known, and of the first for its raw
+    scale alone: `DataError` otherwise.
     """
     check_items(config, seed)
     if not isinstance(config, MarkovConfig):
@@ -50,12 +54,15 @@ def best_recall_given(
     return float(_top(make_chain(config, seed).matrix(), k)[last].mean())
 
 
-def law_of_next(config: CausalConfig | DomainsConfig, interactions: Interactions, catalogue: Catalogue,
-                events: np.ndarray, seed: int = 0) -> np.ndarray:
+def law_of_next(config: CausalConfig | DomainsConfig | ExposureConfig, interactions: Interactions,
+                catalogue: Catalogue, events: np.ndarray, seed: int = 0) -> np.ndarray:
     """The law of each of these events given all before it, (n, n_items), columns by original id.
 
-    Errors: `DataError` for a causal world of another scale than raw.
+    Errors: `DataError` for a causal world of another scale than raw, and for one of exposure that keeps what was shown.
     """
+    if isinstance(config, ExposureConfig) and config.keep != "liked":
+        raise DataError(f"keep {config.keep}: the next item is the one that is shown, whatever was liked. "
+                        "Expected liked. Ask for keep: liked.")
     if isinstance(config, CausalConfig) and config.scale != "raw":
         raise DataError(f"scale {config.scale}: the best recall is not known. Expected raw, whose utilities have noise "
                         "of one variance. Ask for scale: raw.")
@@ -65,10 +72,13 @@ def law_of_next(config: CausalConfig | DomainsConfig, interactions: Interactions
     items = catalogue.item_ids[interactions.item[np.minimum(at, len(interactions.item) - 1)]] - 1
     if isinstance(config, DomainsConfig):
         return make_mixture(config, seed).law(items, lengths)
+    if isinstance(config, ExposureConfig):
+        stop = interactions.offsets[np.searchsorted(interactions.offsets, events, side="right")]
+        return make_showing(config, seed).law(items, lengths, stop - config.random - first)
     return Process(config, seed).law(items, lengths)
 
 
-def check_items(config: NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig, seed: int = 0) -> None:
+def check_items(config: ItemWorld, seed: int = 0) -> None:
     """Refuse a world some of whose items have no event before the last two of every user, which a split may hold out.
 
     A model ranks the items that have events: fewer than the law chooses from, if some have none; and an item that the
@@ -85,12 +95,20 @@ def check_items(config: NoiseConfig | MarkovConfig | CausalConfig | DomainsConfi
         )
 
 
-def _logged(config: NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig, seed: int) -> Log:
+def _logged(config: ItemWorld, seed: int) -> Log:
     if isinstance(config, NoiseConfig):
         return noise(config, seed)
+    if isinstance(config, ExposureConfig):
+        return exposure(config, seed)
     if isinstance(config, DomainsConfig):
         return domains(config, seed)
     return markov(config, seed) if isinstance(config, MarkovConfig) else causal(config, seed)
+
+
+def showing(config: ExposureConfig, catalogue: Catalogue, seed: int = 0) -> Showing:
+    """What is shown and liked in the catalogue's numbers: column j is item j + 1; items without events are left out."""
+    found, ids = make_showing(config, seed), catalogue.item_ids[1:] - 1
+    return Showing(found.propensity[ids], found.liking[:, ids], found.kind[ids])
 
 
 def transitions(config: MarkovConfig, catalogue: Catalogue, seed: int = 0) -> np.ndarray:

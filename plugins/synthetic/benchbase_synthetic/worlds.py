@@ -7,7 +7,8 @@ import numpy as np
 from benchbase.data import ItemTable, Log
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, DomainsConfig, MarkovConfig, NoiseConfig, World
+from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig, World
+from .exposure import make_showing, show
 from .graph import Process
 from .mixture import labels, make_mixture
 from .taste import KINDS, act, make_tastes
@@ -52,17 +53,33 @@ def domains(config: DomainsConfig, seed: int) -> Log:
     return _log(config, mixture.sample(*_shape(config), rng), rng, table=table)
 
 
+def exposure(config: ExposureConfig, seed: int) -> Log:
+    """What users of several groups like of the items that are shown to them; the catalogue holds propensities."""
+    rng = np.random.default_rng([seed, 0])
+    sizes = _sizes(config, rng)
+    items, likes = show(config, sizes, seed)
+    showing = make_showing(config, seed)
+    table = ItemTable(ids=np.arange(1, config.n_items + 1), columns={"propensity": showing.propensity},
+                      categories={"kind": [(f"kind {number + 1}",) for number in showing.kind]})
+    return _log(config, items, rng, {"like": likes} if config.keep == "shown" else None, table, sizes)
+
+
 def _shape(config: World) -> tuple[int, int]:
     return config.n_users, config.events + config.events_spread
 
 
+def _sizes(config: World, rng: np.random.Generator) -> np.ndarray:
+    """How many events every user has, (n_users,)."""
+    return rng.integers(config.events - config.events_spread, config.events + config.events_spread + 1, config.n_users)
+
+
 def _log(config: World, items: np.ndarray, rng: np.random.Generator, acts: Mapping[str, np.ndarray] | None = None,
-         table: ItemTable | None = None) -> Log:
+         table: ItemTable | None = None, sizes: np.ndarray | None = None) -> Log:
     """Events of a table of items (n_users, longest), and what was done; ids count from 1, times of a user strictly
-    ascend.
+    ascend. `sizes` (n_users,): how many events each user has, drawn where they are not given.
     """
     n_users, longest = items.shape
-    sizes = rng.integers(config.events - config.events_spread, longest + 1, n_users)
+    sizes = _sizes(config, rng) if sizes is None else sizes
     happens = np.arange(longest) < sizes[:, None]
     time = rng.integers(START, START + 86_400 * config.days, items.shape)
     # Sorting before the cut to `sizes` would leave short sequences at the start of the period.
