@@ -116,6 +116,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "domain_encoders": {"backbone": "domain_encoders", "objectives": ["softmax", "domain_ib_attention"]},
     "c2dsr": {"backbone": "c2dsr", "objectives": ["domain_softmax"]},
     "infomax": {"backbone": "c2dsr", "objectives": ["domain_softmax", "cross_domain_infomax"]},
+    "ips": {"backbone": "sasrec", "objectives": ["softmax", "ips"]},
+    "backdoor": {"backbone": "sasrec", "objectives": ["softmax", "popularity_backdoor"]},
     **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}
        for name in ("cause", "recent_only", "mean_pool", "pma")},
     **{name: {"backbone": "sasrec", "objectives": ["softmax", "cross_domain_attention"], "combiner": name}

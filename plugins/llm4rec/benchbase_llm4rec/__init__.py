@@ -1,0 +1,48 @@
+"""The parts of LLM4Rec, each by itself: so far its causal debiasing of what was shown and of what is popular."""
+
+from typing import TYPE_CHECKING
+
+from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
+
+from .config import BackdoorConfig, IPSConfig
+
+if TYPE_CHECKING:
+    from benchbase.nn import Objective
+
+SOURCE = Source(
+    paper="Ma et al. 2025, LLM4Rec: Large Language Models for Multimodal Generative Recommendation with Causal "
+          "Debiasing",
+    url="https://arxiv.org/abs/2510.01622",
+)
+
+
+def build_ips(config: IPSConfig, context: BuildContext) -> "Objective":
+    from .ips import InversePropensity  # torch arrives only when a run needs it
+
+    return InversePropensity(config, context)
+
+
+def build_backdoor(config: BackdoorConfig, context: BuildContext) -> "Objective":
+    from .backdoor import PopularityBackdoor
+
+    return PopularityBackdoor(config, context)
+
+
+def needs_of_ips(config: IPSConfig) -> Needs:
+    return Needs(features=frozenset({config.column}) if config.propensity == "column" else frozenset())
+
+
+def refuse_ips(config: IPSConfig, context: BuildContext) -> str | None:
+    from .propensity import why_not
+
+    return why_not(config, context)
+
+
+@hookimpl
+def benchbase_objectives() -> list[ObjectiveSpec]:
+    return [
+        ObjectiveSpec(name="ips", config=IPSConfig, build=build_ips, source=SOURCE, needs=needs_of_ips,
+                      refuse=refuse_ips),
+        ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE,
+                      needs=Needs(tasks=frozenset({"next_item"}))),
+    ]

@@ -1,0 +1,40 @@
+"""Parameters of the objectives."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from benchbase import Config
+
+
+class IPSConfig(Config):
+    """How likely each item was to be shown, e(i), and the least that this is taken for."""
+
+    propensity: Literal["popularity", "column"] = Field(
+        "popularity", description="e(i): guessed by training events, (n_i / max n)^power, or a column of the catalogue"
+    )
+    column: str = Field("propensity", min_length=1, description="the catalogue's column with e(i), from 0 to 1")
+    power: float = Field(0.5, ge=0, le=4, description="exponent of popularity, eta")
+    clip: float = Field(0.05, gt=0, le=1, description="least propensity: no example weighs more than 1 / clip")
+
+
+class BackdoorConfig(Config):
+    """How popularity Z adds to the score while the model learns, and what of it stays when it ranks."""
+
+    form: Literal["additive", "multiplicative"] = Field(
+        "additive", description="f(u, i) + g(z_i) with a learned g for bins of popularity; or exp(f) times pop_i^power"
+    )
+    bins: int = Field(10, ge=1, le=1000, description="bins of log popularity, B; of the additive form")
+    prior: Literal["events", "items"] = Field(
+        "events", description="P(z), under which g has mean 0: a bin's share of training events, or of items"
+    )
+    power: float = Field(1.0, ge=0, le=4, description="exponent of popularity in training, gamma; multiplicative form")
+    inject: float = Field(0.0, ge=0, le=4, description="exponent of popularity in ranking; multiplicative form")
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> "BackdoorConfig":
+        other = {"additive": ("power", "inject"), "multiplicative": ("bins", "prior")}[self.form]
+        for name in other:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no say in the {self.form} form. Leave it out, or take the other form.")
+        return self
