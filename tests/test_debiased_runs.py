@@ -124,3 +124,21 @@ def test_a_catalogue_without_propensities_is_refused_before_any_compute(tmp_path
     (_, record), = read_all(tmp_path)
     assert isinstance(record, Record)
     assert record.facts["status"] == "skipped" and "propensity" in record.facts["reason"]
+
+
+def test_actions_are_weighed_by_their_items_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all that was shown, what is liked: any loss of either task is weighed, and equal weights change nothing."""
+    monkeypatch.setenv("BENCHBASE_CACHE", str(tmp_path / "cache"))
+    suite = {
+        "suite": "shown", "datasets": ["exposure[n_users=200,n_items=20,events=15,keep=shown]"], "seeds": [1],
+        "protocol": {"split": "leave_one_out", "window": 15, "tasks": ["action"], "metrics": ["log_loss"]},
+        "train": {"epochs": 3, "patience": 0, "batch": 32, "lr": 0.003, "device": "cpu"}, "guards": False,
+        "base": {"backbone": "hstu[width=16,layers=1]", "layout": "interleaved", "objectives": ["action_bce"]},
+        "entries": [{"label": "plain"}, {"label": "alike", "objectives": ["action_bce", "ips[power=0]"]},
+                    {"label": "known", "objectives": ["action_bce", "ips[propensity=column]"]}],
+    }
+    assert benchbase.run(suite, tmp_path / "out").good
+    found = {record.facts["configuration"]["label"]: record.facts["metrics"]["log_loss"]
+             for _, record in read_all(tmp_path / "out") if isinstance(record, Record)}
+    assert found["plain"] == found["alike"] != found["known"]
+    assert 0 < found["known"] < 0.8
