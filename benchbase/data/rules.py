@@ -87,6 +87,13 @@ class LeaveOneOut(Config):
     """Each user's last event is test, the one before valid, for users with at least three events."""
 
 
+class LeaveLast(Config):
+    """Each user's last events, so many, are test, those before valid; users without one more to train on only train."""
+
+    valid: int = Field(1, ge=0, description="Events of a user in the valid part")
+    test: int = Field(1, ge=1, description="Events of a user in the test part, the last")
+
+
 class TemporalRatio(Fractions):
     """Each user's last events are test, those before valid: at least one each for users with three events or more."""
 
@@ -131,6 +138,17 @@ def leave_one_out(interactions: Interactions, config: LeaveOneOut, seed: int) ->
     long_enough = np.diff(interactions.offsets) >= 3
     ends = interactions.offsets[1:][long_enough]
     part[ends - 1], part[ends - 2] = TEST, VALID
+    return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
+
+
+def leave_last(interactions: Interactions, config: LeaveLast, seed: int) -> Division:
+    """So many events at the end of each user that has one more; shorter users only train."""
+    size = np.diff(interactions.offsets)
+    long_enough = size > config.valid + config.test
+    to_end = np.repeat(interactions.offsets[1:], size) - np.arange(interactions.n_events)
+    part = (to_end <= config.valid + config.test).astype(np.uint8)
+    part += to_end <= config.test
+    part[np.repeat(~long_enough, size)] = TRAIN
     return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
 
 
@@ -181,6 +199,7 @@ SPLITS: Mapping[str, SplitRule] = {
     for rule in (
         SplitRule("global_time", GlobalTime, global_time),
         SplitRule("leave_one_out", LeaveOneOut, leave_one_out),
+        SplitRule("leave_last", LeaveLast, leave_last),
         SplitRule("temporal_ratio", TemporalRatio, temporal_ratio),
         SplitRule("user_holdout", UserHoldout, user_holdout, new_users=True),
     )

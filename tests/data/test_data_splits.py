@@ -16,7 +16,7 @@ EVENTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(0,
 TARGETS = st.sampled_from(["next", "each"])
 SPLITS = st.sampled_from([
     "global_time", "leave_one_out", {"name": "temporal_ratio", "valid": 0.2, "test": 0.3},
-    {"name": "user_holdout", "valid": 0.3, "test": 0.3, "context": 0.5},
+    {"name": "user_holdout", "valid": 0.3, "test": 0.3, "context": 0.5}, {"name": "leave_last", "valid": 2, "test": 3},
 ])
 
 
@@ -94,6 +94,26 @@ def test_leave_one_out_gives_each_long_user_one_event_of_each_part(events, targe
     assert found.facts["users_too_short"] == interactions.n_users - n_long
 
 
+@given(EVENTS, st.integers(0, 5), st.integers(1, 5), TARGETS)
+def test_leave_last_gives_each_long_user_so_many_events_of_each_part(events, valid, test, targets):
+    how = {"name": "leave_last", "valid": valid, "test": test}
+    interactions, found = divide(events, how, targets)
+    sizes = np.diff(interactions.offsets)
+    for user, size in enumerate(sizes.tolist()):
+        part = found.part[interactions.offsets[user] : interactions.offsets[user + 1]].tolist()
+        n = size - valid - test
+        assert part == ([TRAIN] * n + [VALID] * valid + [TEST] * test if n >= 1 else [TRAIN] * size)
+    n_long = int((sizes > valid + test).sum())
+    assert len(found.test_events) == n_long * (test if targets == "each" else 1)
+    assert found.facts["users_too_short"] == interactions.n_users - n_long
+
+
+@given(EVENTS)
+def test_leave_last_leaves_one_by_default(events):
+    interactions, found = divide(events, "leave_last")
+    assert found.part.tolist() == split(*data(events), "leave_one_out").part.tolist()
+
+
 @given(EVENTS, st.floats(0, 0.98), st.floats(0.01, 0.39))
 def test_temporal_ratio_gives_each_long_user_shares_and_something_to_train_on(events, valid, test):
     assume(valid + test < 1)
@@ -165,7 +185,7 @@ def test_a_split_is_given_the_seed_and_other_rules_draw_nothing():
 
     assert parts("user_holdout", 0) == split(interactions, catalogue, "user_holdout").part.tolist()
     assert parts("user_holdout", 0) != parts("user_holdout", 1)
-    for how in ("leave_one_out", "temporal_ratio", "global_time"):
+    for how in ("leave_one_out", "leave_last", "temporal_ratio", "global_time"):
         assert parts(how, 0) == parts(how, 1)
 
 
