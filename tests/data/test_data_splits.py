@@ -110,7 +110,7 @@ def test_leave_last_gives_each_long_user_so_many_events_of_each_part(events, val
 
 @given(EVENTS)
 def test_leave_last_leaves_one_by_default(events):
-    interactions, found = divide(events, "leave_last")
+    _, found = divide(events, "leave_last")
     assert found.part.tolist() == split(*data(events), "leave_one_out").part.tolist()
 
 
