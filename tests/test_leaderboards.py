@@ -19,7 +19,8 @@ DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-lo
         "causalrec-beauty": "amazon-ticoserec", "autocdsr-toy-game": "cross-domain/tricdr-toy-game",
         "autocdsr-toy-game-bert4rec": "cross-domain/tricdr-toy-game",
         "autocdsr-toy-game-last": "cross-domain/tricdr-toy-game",
-        "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample", "cause-ml-1m": "."}
+        "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample", "cause-ml-1m": ".",
+        "cause-beauty": "amazon-ticoserec", "coat": "."}
 """Where the files of a suite lie among the real data."""
 
 RENAMED = {
@@ -94,7 +95,7 @@ def block(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["quickstart", "ml-1m", "ml-1m-parity", "backbone-or-loss", "causal-graph",
-                                  "interleaving-ml-1m", "autocdsr-toy-game", "cause-ml-1m"])
+                                  "interleaving-ml-1m", "autocdsr-toy-game", "cause-ml-1m", "exposure"])
 def test_the_excerpt_in_the_readme_stands_in_the_leaderboard(name: str) -> None:
     page = (ROOT / "leaderboards" / name / "README.md").read_text(encoding="utf-8").splitlines()
     lines = [line for line in block(name).splitlines() if line.startswith("|")]
