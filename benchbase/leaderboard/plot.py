@@ -47,7 +47,7 @@ def plot_costs(found: Sequence[Cost], metric: str, baseline: str | None) -> byte
                              "Install it: pip install 'matplotlib>=3.8'.") from None
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(WIDTH, max(HEIGHT, 1 + LINE * len(found) / 72)), dpi=72)
-        axes = figure.add_axes((0.08, 0.1, 0.89, 0.87))
+        axes = figure.add_axes((0.1, 0.1, 0.87, 0.87))
         _points(axes, found, metric, baseline)
         for cost, at, place in _labels(axes, found):
             axes.annotate(cost.label, at, place, textcoords="offset points", va="center", parse_math=False,

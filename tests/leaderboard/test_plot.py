@@ -40,6 +40,14 @@ def test_it_shows_every_entry_and_both_axes():
     assert shown["long"][0] > shown["short"][0] and shown["long"][1] < shown["short"][1] < shown["squeezed"][1]
 
 
+def test_the_name_of_the_metric_stands_on_the_page_beside_numbers_of_many_digits():
+    near = [Cost(name, Interval(point, point - 0.0002, point + 0.0002), flops, 30.0, None, True)
+            for name, flops, point in (("a", 1e6, 0.0336), ("b", 2e6, 0.0341))]
+    svg = plot_costs(near, "ndcg@10", "a").decode()
+    assert "0.0336" in svg
+    assert float(re.search(r"rotate\(-90 ([\d.]+) ", svg)[1]) > 1.2 * FONT  # where the foot of its letters is
+
+
 def test_it_says_where_less_is_better():
     assert "ne (less is better); bars: 95 % intervals of the front" in texts(plot_costs(SOME, "ne", None))
 
