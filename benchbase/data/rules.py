@@ -134,21 +134,13 @@ def _cuts(time: np.ndarray, config: Fractions) -> tuple[int, int]:
 
 def leave_one_out(interactions: Interactions, config: LeaveOneOut, seed: int) -> Division:
     """Two events at the end of each user of three or more; shorter users only train."""
-    part = np.zeros(interactions.n_events, np.uint8)
-    long_enough = np.diff(interactions.offsets) >= 3
-    ends = interactions.offsets[1:][long_enough]
-    part[ends - 1], part[ends - 2] = TEST, VALID
-    return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
+    return leave_last(interactions, LeaveLast(), seed)
 
 
 def leave_last(interactions: Interactions, config: LeaveLast, seed: int) -> Division:
     """So many events at the end of each user that has one more; shorter users only train."""
-    size = np.diff(interactions.offsets)
-    long_enough = size > config.valid + config.test
-    to_end = np.repeat(interactions.offsets[1:], size) - np.arange(interactions.n_events)
-    part = (to_end <= config.valid + config.test).astype(np.uint8)
-    part += to_end <= config.test
-    part[np.repeat(~long_enough, size)] = TRAIN
+    long_enough = np.diff(interactions.offsets) > config.valid + config.test
+    part = _at_the_end(interactions, long_enough * config.valid, long_enough * config.test)
     return part, {"users_too_short": int(np.count_nonzero(~long_enough))}
 
 
@@ -161,11 +153,20 @@ def temporal_ratio(interactions: Interactions, config: TemporalRatio, seed: int)
     n_valid = np.maximum((size * config.valid).astype(np.int64), 1) if config.valid else np.zeros_like(size)
     n_valid = np.minimum(n_valid, size - 2)
     n_test = np.minimum(np.maximum((size * config.test).astype(np.int64), 1), size - n_valid - 1)
-    n_valid, n_test = np.where(size >= 3, n_valid, 0), np.where(size >= 3, n_test, 0)
-    to_end = np.repeat(interactions.offsets[1:], size) - np.arange(interactions.n_events)
-    part = (to_end <= np.repeat(n_valid + n_test, size)).astype(np.uint8)
-    part += to_end <= np.repeat(n_test, size)
+    part = _at_the_end(interactions, np.where(size >= 3, n_valid, 0), np.where(size >= 3, n_test, 0))
     return part, {"users_too_short": int(np.count_nonzero(size < 3))}
+
+
+def _at_the_end(interactions: Interactions, n_valid: np.ndarray, n_test: np.ndarray) -> np.ndarray:
+    """The part of every event where each user's last `n_test` are test and `n_valid` before them valid, (n_users,)."""
+    part = np.full(interactions.n_events, TRAIN, np.uint8)
+    stop = interactions.offsets[1:]
+    for value, n in ((TEST, n_test), (VALID, n_valid)):
+        start = stop - n
+        before = np.cumsum(n) - n
+        part[np.arange(n.sum()) + np.repeat(start - before, n)] = value
+        stop = start
+    return part
 
 
 def user_holdout(interactions: Interactions, config: UserHoldout, seed: int) -> Division:
