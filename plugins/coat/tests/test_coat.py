@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from benchbase_coat import benchbase_datasets
 
+from benchbase import DataContext
 from benchbase.data import split
 from benchbase.errors import DataError
 from benchbase.testing.contracts import DatasetContract
+from benchbase.testing.files import reader
 
 SPEC, = benchbase_datasets()
 FILES = {
@@ -83,8 +85,6 @@ def test_packed_files_are_read(tmp_path, read):
 
 def test_the_published_tables(real_data, tmp_path):
     """290 people, 16 random ratings of each behind those that were chosen; 366 were both."""
-    from benchbase.testing.files import reader
-
     folder = real_data("coat")
     prepared = reader(benchbase_datasets(), tmp_path)("coat", path=str(folder))
     found = prepared.interactions
@@ -104,20 +104,14 @@ def test_the_published_tables(real_data, tmp_path):
         "gender": 2, "jackettype": 16, "color": 13, "onfrontpage": 2}
 
 
-def test_the_order_within_a_kind_is_drawn_from_the_data_seed():
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    from benchbase import DataContext
-
+def test_the_order_within_a_kind_is_drawn_from_the_data_seed(tmp_path):
     draw = np.random.default_rng(0)
     table = draw.integers(1, 6, (3, 40))
     chosen = np.where(np.arange(40) < 20, table, 0)
-    with TemporaryDirectory() as folder:
-        put(Path(folder), train="\n".join(" ".join(map(str, row)) for row in chosen),
-            test="\n".join(" ".join(map(str, row)) for row in table - chosen),
-            propensities="\n".join(["0.5 " * 40] * 3), item_features="\n".join(["1 0 1 0"] * 40))
-        logs = [SPEC.build(SPEC.config(), DataContext(folders=(Path(folder),), seed=seed)) for seed in (0, 0, 1)]
+    put(tmp_path, train="\n".join(" ".join(map(str, row)) for row in chosen),
+        test="\n".join(" ".join(map(str, row)) for row in table - chosen),
+        propensities="\n".join(["0.5 " * 40] * 3), item_features="\n".join(["1 0 1 0"] * 40))
+    logs = [SPEC.build(SPEC.config(), DataContext(folders=(tmp_path,), seed=seed)) for seed in (0, 0, 1)]
     assert (logs[0].item == logs[1].item).all() and (logs[0].item != logs[2].item).any()
     for log in logs:
         for user in (1, 2, 3):

@@ -25,6 +25,11 @@ class World(DatasetConfig):
         return self
 
 
+def _check_range(low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"low {low} is above high {high}.")
+
+
 class NoiseConfig(World):
     """Items drawn uniformly and independently: nothing can be learnt, every model scores at chance."""
 
@@ -39,8 +44,7 @@ class MarkovConfig(World):
 
     @model_validator(mode="after")
     def _a_chain(self) -> "MarkovConfig":
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}.")
+        _check_range(self.low, self.high)
         if self.successors > self.n_items:
             raise ValueError(f"successors {self.successors} exceed n_items {self.n_items}.")
         return self
@@ -71,8 +75,7 @@ class CausalConfig(World):
 
     @model_validator(mode="after")
     def _a_graph(self) -> "CausalConfig":
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}.")
+        _check_range(self.low, self.high)
         if self.causes > (self.n_items - 1) / 2:
             raise ValueError(f"causes {self.causes} exceed {(self.n_items - 1) / 2}, those of the fullest graph of "
                              f"{self.n_items} items without cycles.")
@@ -95,8 +98,7 @@ class ActionsConfig(World):
 
     @model_validator(mode="after")
     def _rates(self) -> "ActionsConfig":
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}.")
+        _check_range(self.low, self.high)
         return self
 
 
@@ -116,8 +118,7 @@ class DomainsConfig(World):
 
     @model_validator(mode="after")
     def _chains(self) -> "DomainsConfig":
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}.")
+        _check_range(self.low, self.high)
         if self.successors > (size := self.n_items // self.domains):
             raise ValueError(f"successors {self.successors} exceed the {size} items of a domain.")
         return self
@@ -144,8 +145,7 @@ class ExposureConfig(World):
 
     @model_validator(mode="after")
     def _rates(self) -> "ExposureConfig":
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}.")
+        _check_range(self.low, self.high)
         if self.groups > self.n_items:
             raise ValueError(f"groups {self.groups} exceed n_items {self.n_items}: a kind would have no item.")
         if self.random > self.events - self.events_spread:
