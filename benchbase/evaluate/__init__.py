@@ -4,6 +4,7 @@ from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
 from .flops import flops_per_sequence
 from .forward import autocast
+from .lists import list_figures
 from .predictions import Asked, Predictions, ask, predict
 from .ranking import Ranking, Seen, count, rank, ranked_events
 from .truth import against_truth
@@ -22,6 +23,7 @@ __all__ = [
     "check_askable",
     "count",
     "flops_per_sequence",
+    "list_figures",
     "metric_values",
     "per_action",
     "predict",

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..config import Published
-from ..runner.measures import TRUTH
+from ..runner.measures import GROUPS, LISTS, TRUTH
 from . import words
 from .sheets import COSTS, Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
@@ -81,7 +81,6 @@ def _rounded(value: float) -> float | None:
 
 def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
     for table in board.tables:
-        judged = {each.label: each.figures for each in table.truths.entries} if table.truths else {}
         for row in table.rows:
             flat: dict[str, Any] = {"dataset": table.dataset, "entry": row.label, "status": row.status,
                                     "seeds": " ".join(map(str, row.seeds)), "users": table.users if row.seeds else ""}
@@ -91,8 +90,15 @@ def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
                     flat[metric + name] = _rounded(getattr(interval, end)) if interval else ""
             for name in ("point", "low", "high"):
                 flat["rank" if name == "point" else f"rank.{name}"] = getattr(row.rank, name) if row.rank else ""
-            truth = {f"{TRUTH}{name}": _rounded(each.point) for name, each in judged.get(row.label, {}).items()}
-            yield flat | truth | _versus(row) | {"flags": "; ".join(row.flags), "reasons": "; ".join(row.reasons)}
+            doubts = {"flags": "; ".join(row.flags), "reasons": "; ".join(row.reasons)}
+            yield flat | _figures(table, row.label) | _versus(row) | doubts
+
+
+def _figures(table: Table, label: str) -> dict[str, Any]:
+    """What else was measured of an entry."""
+    found = ((LISTS, table.lists), (GROUPS, table.groups), (TRUTH, table.truths))
+    return {f"{prefix}{name}": _rounded(interval.point) for prefix, some in found if some
+            for each in some.entries if each.label == label for name, interval in each.figures.items()}
 
 
 def _versus(row: Row) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from .costs import Cost, costs_of
 from .curves import Curve
 from .domains import Domains, Within
 from .figures import Figure
+from .measured import Measured
 from .table import Leaderboard, Table
-from .truths import Truths
 
 Lines = tuple[tuple[str, ...], ...]
 
@@ -41,6 +41,10 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
         yield _across(table.across)
     if table.attribution:
         yield from _attribution(table.attribution, metric)
+    if table.lists:
+        yield _lists(table.lists)
+    if table.groups:
+        yield _groups(table.groups)
     if table.truths:
         yield _truths(table.truths, metric)
     if table.figures:
@@ -142,7 +146,22 @@ def _source(source: Source) -> str:
     return " × ".join(source.factors) or "all others together"
 
 
-def _truths(found: Truths, metric: str) -> Sheet:
+def _lists(found: Measured) -> Sheet:
+    """A line for each entry: there are few figures."""
+    lines = tuple((each.label, *(_spread(each.figures.get(name)) for name in found.names)) for each in found.entries)
+    return Sheet("What the lists hold, whatever the targets: means over seeds (least–greatest)",
+                 ("entry", *found.names), lines)
+
+
+def _groups(found: Measured) -> Sheet:
+    """A line for each figure: there are more of them than entries."""
+    lines = tuple((name, *(_spread(each.figures.get(name)) for each in found.entries),
+                   words.figure(found.chance.get(name))) for name in found.names)
+    return Sheet("By groups of users: means over seeds (least–greatest)",
+                 ("figure", *(each.label for each in found.entries), "by chance"), lines)
+
+
+def _truths(found: Measured, metric: str) -> Sheet:
     """A line for each figure: there are more of them than entries."""
     lines = tuple((name, *(_spread(each.figures.get(name)) for each in found.entries),
                    words.figure(found.chance.get(name)), words.figure(found.agreement.get(name)))

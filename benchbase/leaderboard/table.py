@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BenchbaseError, nearest
 from ..metrics import higher_is_better
+from ..runner.measures import GROUPS, LISTS, TRUTH
 from ..stats import (
     Interval,
     crossed_test,
@@ -27,7 +28,7 @@ from .curves import Curve, curves_of
 from .domains import Domains, domains_of
 from .figures import Figure, figures_of
 from .load import Entry, Folder, load_folder, paired_values
-from .truths import Truths, truths_of
+from .measured import Measured, measured
 from .verdicts import verdict
 
 LEVEL = 0.95
@@ -81,8 +82,8 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
-    several share a part, published figures, learning curves, what the truth behind the data says, domains, and the
-    attention that crosses them.
+    several share a part, published figures, learning curves, what the truth behind the data says, domains, the
+    attention that crosses them, what the lists hold, and what they are for groups of users.
     """
 
     dataset: str
@@ -94,9 +95,11 @@ class Table:
     attribution: Attribution | None = None
     figures: tuple[Figure, ...] = ()
     curves: tuple[Curve, ...] = ()
-    truths: Truths | None = None
+    truths: Measured | None = None
     domains: Domains | None = None
     across: Across | None = None
+    lists: Measured | None = None
+    groups: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,11 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
     found = (*notes.of_table(folder, dataset, entries, baseline), *(earned.notes if earned else ()))
     return Table(dataset, users, notes.card(records), notes.protocol(records), (*ordered, *missing), found, earned,
                  tuple(figures), tuple(curves_of(good, metrics[0])) if users else (),
-                 truths_of(good, metrics[0]) if users else None,
-                 domains_of(good, metrics[0], baseline, LEVEL) if users else None,
-                 across_of(good, metrics[0], baseline) if users else None)
+                 truths=measured(good, TRUTH, metrics[0]) if users else None,
+                 domains=domains_of(good, metrics[0], baseline, LEVEL) if users else None,
+                 across=across_of(good, metrics[0], baseline) if users else None,
+                 lists=measured(good, LISTS, metrics[0]) if users else None,
+                 groups=measured(good, GROUPS, metrics[0]) if users else None)
 
 
 def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],

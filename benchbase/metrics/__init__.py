@@ -2,7 +2,7 @@
 
 from .actions import FAMILIES as ACTION_FAMILIES
 from .actions import ActionMetric, action_metric, action_values, defined, higher_is_better
-from .beyond import coverage, intra_list_diversity, mean_count, novelty, popularity_lift
+from .beyond import Sets, coverage, intra_list_diversity, mean_count, novelty, popularity_lift
 from .graph import density, edge_average_precision, edge_precision_recall, skeleton, structural_hamming
 from .probability import auc, log_loss, normalised_entropy, user_auc
 from .ranking import Metric, chance, gains, mean_over_users, parse, user_mean, user_values, values
@@ -12,6 +12,7 @@ __all__ = [
     "ACTION_FAMILIES",
     "ActionMetric",
     "Metric",
+    "Sets",
     "Slice",
     "action_metric",
     "action_values",

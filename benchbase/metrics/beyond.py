@@ -3,6 +3,7 @@
 lists: (rows, K) item ids from 1, best first, padded with 0; counts: (n_items,) training events of item j + 1.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BenchbaseError
 from .columns import columns
-from .ranking import Floats, Ints
+from .ranking import Floats, Ints, user_mean
 
 BUDGET = 1 << 22  # numbers gathered at once for pairwise distances
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Category sets of items, ragged: item j + 1 has values[offsets[j]:offsets[j + 1]], each once.
+
+    offsets: (n_items + 1,) from 0; values: (members,) whole numbers from 0.
+    """
+
+    offsets: Ints
+    values: NDArray[Any]
 
 
 def coverage(lists: ArrayLike, n_items: int, k: int) -> float:
@@ -38,24 +50,38 @@ def mean_count(lists: ArrayLike, counts: ArrayLike, k: int) -> Floats:
     return _list_mean(_top("mean_count", lists, count.size, k), count)
 
 
-def popularity_lift(lists: ArrayLike, counts: ArrayLike, history: ArrayLike, k: int) -> float:
+def popularity_lift(lists: ArrayLike, counts: ArrayLike, history: ArrayLike, k: int,
+                    user: ArrayLike | None = None) -> float:
     """How much more popular the lists are than what their users chose: 0 is alike, 1 is twice as popular.
 
-    history: (rows,) the mean count of the items in each row's history. Empty lists do not count.
+    history: (rows,) the mean count of the items in each row's history; user: (rows,) whose rows count as one, None for
+    each by itself. Empty lists do not count.
     Source: Abdollahpouri et al. 2019, The unfairness of popularity bias in recommendation, delta GAP.
     """
-    shown, chosen = columns("metrics.popularity_lift", lists=mean_count(lists, counts, k), history=history)
+    means = mean_count(lists, counts, k)
+    owner = np.arange(len(means)) if user is None else user
+    shown, chosen, owner = columns("metrics.popularity_lift", lists=means, history=history, user=owner)
     known = ~np.isnan(shown)
-    return float(shown[known].mean() / chosen[known].mean() - 1) if known.any() else float("nan")
+    if not known.any():
+        return float("nan")
+    shown, chosen = (user_mean(owner[known], each[known])[1] for each in (shown, chosen))
+    return float(shown.mean() / chosen.mean() - 1)
 
 
-def intra_list_diversity(lists: ArrayLike, features: ArrayLike, k: int) -> Floats:
+def intra_list_diversity(lists: ArrayLike, features: ArrayLike | Sets, k: int) -> Floats:
     """Each list's mean distance between two of its items; (rows,), nan where a list has fewer than two.
 
-    features: (n_items, F). Booleans are category sets: Jaccard distance, 0 between two empty sets.
-    Numbers are vectors: cosine distance, 1 to a zero vector.
+    features: (n_items, F). Booleans are category sets: Jaccard distance, 0 between two empty sets. Numbers are vectors:
+    cosine distance, 1 to a zero vector. Of many categories `Sets` take less room than flags.
     Source: Ziegler et al. 2005, Improving recommendation lists through topic diversification.
     """
+    if isinstance(features, Sets):
+        items = _top("intra_list_diversity", lists, len(features.offsets) - 1, k)
+        first, second = np.triu_indices(items.shape[1], 1)
+        valid = (items[:, first] > 0) & (items[:, second] > 0)
+        distance = np.zeros(valid.shape)
+        distance[valid] = 1 - _jaccard_of_pairs(features, items[:, first][valid] - 1, items[:, second][valid] - 1)
+        return _ratio(distance.sum(1), valid.sum(1))
     table = np.asarray(features)
     items = _top("intra_list_diversity", lists, len(table), k)
     similarity = _jaccard if table.dtype == np.bool_ else _cosine
@@ -63,6 +89,31 @@ def intra_list_diversity(lists: ArrayLike, features: ArrayLike, k: int) -> Float
     step = max(1, BUDGET // max(1, k * table.shape[1]))
     parts = [_distance(similarity(table[part]), part > 0) for part in np.split(items, range(step, len(items), step))]
     return np.concatenate(parts)
+
+
+def _jaccard_of_pairs(sets: Sets, one: Ints, other: Ints) -> Floats:
+    """The similarity of each pair (pairs,) of items from 0; a pair that occurs again is not compared again."""
+    n_items = len(sets.offsets) - 1
+    pairs, place = np.unique(np.minimum(one, other) * n_items + np.maximum(one, other), return_inverse=True)
+    one, other = np.divmod(pairs, n_items)
+    size = np.diff(sets.offsets)
+    width = int(sets.values.max(initial=0)) + 1
+    both = np.zeros(len(pairs), np.int64)
+    ends = np.cumsum(size[one] + size[other])
+    for some in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(ends // BUDGET)) + 1):
+        keys = np.sort(np.concatenate([_members(sets, each[some]) * np.array([[width], [1]]) for each in (one, other)],
+                                      axis=1).sum(0))  # a category that both have stands there twice
+        both[some] = np.bincount(keys[1:][keys[1:] == keys[:-1]] // width, minlength=len(some))
+    either = size[one] + size[other] - both
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)[place]
+
+
+def _members(sets: Sets, items: Ints) -> Ints:
+    """The place in `items` and the category of every member of each item's set, (2, members)."""
+    size = np.diff(sets.offsets)[items]
+    row = np.repeat(np.arange(len(items)), size)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+    return np.stack([row, sets.values[np.repeat(sets.offsets[items], size) + within].astype(np.int64)])
 
 
 def _distance(similarity: Floats, valid: NDArray[np.bool_]) -> Floats:

@@ -11,6 +11,12 @@ from ..metrics import action_metric, parse
 TRUTH = "truth."
 """Before the names of figures that the truth behind a data set gave."""
 
+LISTS = "lists."
+"""Before the names of figures of what the lists hold, whatever the targets."""
+
+GROUPS = "groups."
+"""Before the names of figures that compare groups of users."""
+
 
 def user_values(events: Mapping[str, NDArray[Any]], metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """The users (n,), ascending, and each one's mean of a ranking metric over their events."""

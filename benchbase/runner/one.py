@@ -13,9 +13,10 @@ from typing import Any
 from ..config import Suite, run_id
 from ..data import with_split
 from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, message_of
+from ..metrics import parse
 from ..registry import Registry
 from ..specs import defaults
-from .measures import TRUTH, largest_cutoff
+from .measures import LISTS, TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
@@ -121,10 +122,12 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
         raise Refusal(cell.reason)
     from ..assemble import assemble
     from ..evaluate import (
+        Ranking,
         assess,
         attention_across,
         check_askable,
         flops_per_sequence,
+        list_figures,
         metric_values,
         per_action,
     )
@@ -142,7 +145,11 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
         valid = metric_values(assess(experiment, "valid"), metrics)
         found |= {f"valid.{name}": value for name, value in valid.items()}
     judged, by_chance = _judged(experiment, suite, data)
-    across = None if suite.protocol.tasks == ("action",) else attention_across(experiment)
+    across = None
+    if isinstance(tested, Ranking):
+        across = attention_across(experiment)
+        lists = list_figures(experiment, tested, min(MAX_LIST, parse(metrics[0]).cutoff))
+        judged |= {f"{LISTS}{name}": value for name, value in lists.items()}
     cost = _cost(data, assembled, fitted, tested)
     if (flops := flops_per_sequence(experiment)) is not None:
         cost["flops_per_sequence"] = flops

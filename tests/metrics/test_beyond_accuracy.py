@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchbase.errors import BenchbaseError
-from benchbase.metrics import beyond, coverage, intra_list_diversity, mean_count, novelty, popularity_lift
+from benchbase.metrics import Sets, beyond, coverage, intra_list_diversity, mean_count, novelty, popularity_lift
 
 
 def test_coverage_counts_distinct_items_within_the_cutoff():
@@ -30,6 +30,11 @@ def test_lists_like_the_histories_have_no_lift():
     assert popularity_lift(lists, counts, mean_count(lists, counts, 2), 2) == 0
     assert popularity_lift(lists, counts, mean_count(lists, counts, 2) / 2, 2) == 1
     assert np.isnan(popularity_lift([[0]], counts, [1.0], 1))
+
+
+def test_a_user_of_many_lists_counts_once():
+    lists, counts, history = [[1], [1], [2]], [6, 2], [3.0, 1.0, 1.0]
+    assert popularity_lift(lists, counts, history, 1, [7, 7, 5]) == 4 / 1.5 - 1
 
 
 def test_an_empty_list_does_not_enter_the_lift():
@@ -63,6 +68,22 @@ def test_diversity_equals_a_loop_over_pairs(kind, monkeypatch):
     np.testing.assert_allclose(intra_list_diversity(lists, features, 5), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("budget", [1, 7, 1 << 22])
+def test_ragged_sets_are_as_diverse_as_their_flags(budget, monkeypatch):
+    rng = np.random.default_rng(1)
+    flags = rng.random((20, 6)) < 0.3
+    flags[[3, 7]] = False
+    sets = Sets(np.concatenate(([0], np.cumsum(flags.sum(1)))), np.nonzero(flags)[1])
+    lists = np.array([rng.permutation(20)[:5] + 1 for _ in range(40)])
+    lists[2, 2:], lists[3, 1:], lists[4] = 0, 0, 0
+    lists[5] = [4, 8, 0, 1, 2]  # two empty sets, and a gap
+    monkeypatch.setattr(beyond, "BUDGET", budget)
+    np.testing.assert_allclose(intra_list_diversity(lists, sets, 5), intra_list_diversity(lists, flags, 5), atol=1e-12)
+    nothing = Sets(np.zeros(21, np.int64), np.zeros(0, np.int64))
+    assert intra_list_diversity([[1, 2]], nothing, 2).tolist() == [0]
+    assert intra_list_diversity(np.zeros((0, 2), int), sets, 2).shape == (0,)
+
+
 def test_edges_of_the_distances():
     assert intra_list_diversity([[1, 2]], np.zeros((2, 3), bool), 2).tolist() == [0]
     assert intra_list_diversity([[1, 2]], np.array([[1.0, 0], [0, 0]]), 2).tolist() == [1]
@@ -83,5 +104,6 @@ def test_an_item_outside_the_catalogue_is_explained(low, high):
 
 
 def test_one_history_per_list():
-    with pytest.raises(BenchbaseError, match=r"metrics\.popularity_lift: the shapes are lists \(1,\), history \(2,\)"):
+    message = r"metrics\.popularity_lift: the shapes are lists \(1,\), history \(2,\), user \(1,\)"
+    with pytest.raises(BenchbaseError, match=message):
         popularity_lift([[1]], [1, 1], [1.0, 1.0], 1)

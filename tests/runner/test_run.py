@@ -78,7 +78,8 @@ def test_a_suite_runs_and_its_records_say_all(suite: dict[str, Any], registry: R
     record = read_record(out / "runs" / ear.began[0])
     facts = record.facts
     assert facts["configuration"]["label"] == "tiny_causal"
-    assert set(facts["metrics"]) == {"ndcg@5", "recall@5", "valid.ndcg@5", "valid.recall@5"}
+    lists = {f"lists.{name}@5" for name in ("coverage", "novelty", "lift", "diversity.genre")}
+    assert set(facts["metrics"]) == {"ndcg@5", "recall@5", "valid.ndcg@5", "valid.recall@5", *lists}
     assert facts["train"]["epochs"] == 3 and facts["protocol"]["window"] == 8
     assert facts["data"]["n_users"] == 24 and "leave_one_out" in facts["data"]["card"]["splits"]
     assert facts["cost"]["parameters"] > 0 and facts["cost"]["train_seconds"] > 0

@@ -1,4 +1,6 @@
-"""What the truth behind a data set says, beside the leaderboard: means over seeds, chance, correlation."""
+"""Figures beside the metrics, of the truth behind a data set, of lists and of groups: means over seeds, chance,
+correlation.
+"""
 
 import csv
 import io
@@ -58,3 +60,26 @@ def test_without_a_truth_there_is_no_sheet(make: Any) -> None:
     place = make({("d", "a"): {1: HALF}})
     board = make_leaderboard(place)
     assert board.tables[0].truths is None and "truth" not in to_markdown(board)
+
+
+def test_lists_stand_in_a_line_for_each_entry(make: Any) -> None:
+    figures = {"a": {"lists.coverage@5": 0.5, "lists.lift@5": -0.25}, "b": {"lists.coverage@5": 0.125}}
+    place = make({("d", label): {1: HALF, 2: HALF} for label in figures},
+                 facts={("d", label): {"metrics": {"recall@1": 0.5, **each}} for label, each in figures.items()})
+    board = make_leaderboard(place)
+    page = to_markdown(board)
+    assert "| entry | coverage@5 | lift@5 |" in page and "| a | 0.5 | -0.25 |" in page and "| b | 0.125 |  |" in page
+    assert "lift, how much more popular the lists are" in page and board.tables[0].groups is None
+    rows = {row["entry"]: row for row in csv.DictReader(io.StringIO(to_csv(board)))}
+    assert rows["a"]["lists.lift@5"] == "-0.25" and rows["b"]["lists.lift@5"] == ""
+
+
+def test_groups_stand_beside_chance(make: Any) -> None:
+    gap = "groups.gender.exposure_gap@5"
+    place = make({("d", "a"): {1: HALF, 2: HALF}, ("d", "b"): {1: ALL, 2: ALL}}, facts={
+        ("d", label): {"metrics": {"recall@1": 0.5, gap: 0.3, "groups.gender.F.recall@1": 0.2},
+                       "evaluation": {"by_chance": {gap: 0.1}}} for label in "ab"})
+    page = to_markdown(make_leaderboard(place))
+    assert "By groups of users: means over seeds (least–greatest)" in page
+    assert "| figure | a | b | by chance |" in page and "| gender.exposure_gap@5 | 0.3 | 0.3 | 0.1 |" in page
+    assert "| gender.F.recall@1 | 0.2 | 0.2 |  |" in page and "Exposure gap: how far apart" in page
