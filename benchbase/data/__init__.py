@@ -5,8 +5,9 @@ from .catalogue import Catalogue, Categories
 from .counts import counts_before
 from .encode import encode
 from .filters import DatasetConfig
+from .groups import Groups
 from .interactions import Interactions
-from .log import ItemTable, Log
+from .log import ItemTable, Log, UserTable
 from .paths import MissingFile, cache_folder, default_cache, find_file, find_files, find_folder
 from .prepare import Prepared, prepare
 from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
@@ -23,6 +24,7 @@ __all__ = [
     "Catalogue",
     "Categories",
     "DatasetConfig",
+    "Groups",
     "Interactions",
     "ItemTable",
     "Log",
@@ -31,6 +33,7 @@ __all__ = [
     "Split",
     "SplitRule",
     "Truth",
+    "UserTable",
     "cache_folder",
     "counts_before",
     "default_cache",

@@ -96,6 +96,8 @@ def render(card: Mapping[str, Any]) -> str:
     for name in ("actions", "features", "domains", "columns"):
         lines += _line(name, ", ".join(card[name]))
     lines += _line("categories", ", ".join(f"{name} ({n})" for name, n in card["categories"].items()))
+    lines += [line for name, sizes in card.get("groups", {}).items() for line in _line(
+        f"groups by {name}", ", ".join(f"{label} {n:,}" for label, n in sizes.items()))]
     if card.get("listed_items_without_events"):
         lines += _line(
             "catalogue",

@@ -1,12 +1,23 @@
 """Filters: what the core itself takes out of a log, for every data set in the same way."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..specs import Config
 from .order import repeated
+
+
+def _listed(value: Any) -> Any:
+    """A name alone is a list of one: brackets in a suite hold no lists."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{max(names, key=names.count)} is given twice. Expected each once. Remove one.")
+    return names
 
 
 class DatasetConfig(Config):
@@ -24,6 +35,9 @@ class DatasetConfig(Config):
     )
     repeats: Literal["keep", "first", "last"] = Field(
         "keep", description="Which events of a repeated (user, item) pair stay: all, the first, or the last"
+    )
+    user_groups: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_once)] = Field(
+        (), description="What is known of users that they are grouped by, where the data set tells"
     )
 
 

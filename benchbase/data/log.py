@@ -25,6 +25,18 @@ class ItemTable:
 
 
 @dataclass(frozen=True)
+class UserTable:
+    """What is known of users by original id: one row a user, in any order; users without events are left out.
+
+    `columns`: one array a column, each value the name of a group, "" where unknown. Those are kept that the data set's
+    `user_groups` name.
+    """
+
+    ids: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Log:
     """Events as the source gives them, one array a column, all of one length, in file order.
 
@@ -42,6 +54,7 @@ class Log:
     actions: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     items: ItemTable | None = None
+    users: UserTable | None = None
     ticks: int = 1
     file_order: bool = True
     removed: Mapping[str, int] = field(default_factory=dict)

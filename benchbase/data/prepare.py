@@ -3,9 +3,9 @@
 import hashlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from .catalogue import Catalogue
 from .checksums import canonical, file_hash
 from .encode import encode
 from .filters import DatasetConfig
+from .groups import Groups, make_groups
 from .interactions import Interactions
 from .log import Log
 from .paths import MissingFile, cache_folder
@@ -28,12 +29,16 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set ready for splitting; `hash` is of the content: equal data from elsewhere has an equal hash."""
+    """A data set ready for splitting; `hash` is of the content: equal data from elsewhere has an equal hash.
+
+    `groups`: of its users, by what the config's `user_groups` name.
+    """
 
     interactions: Interactions
     catalogue: Catalogue
     card: dict[str, Any]
     hash: str
+    groups: Mapping[str, Groups] = field(default_factory=dict)
 
 
 def prepare(
@@ -73,7 +78,8 @@ def prepare(
             "Run again."
         )
     arrays, manifest = found
-    return Prepared(*restore(arrays, manifest["names"]), manifest["card"], manifest["hash"])
+    interactions, catalogue, groups = restore(arrays, manifest["names"])
+    return Prepared(interactions, catalogue, manifest["card"], manifest["hash"], groups)
 
 
 def _sources(
@@ -164,8 +170,13 @@ def _prepare(
     if not isinstance(log, Log):
         raise PluginError(f"{where}: build returned a {type(log).__name__}. Expected a benchbase.data.Log.")
     interactions, catalogue, facts = encode(log, config, context.seed, where)
+    assert interactions.user_ids is not None
+    groups = make_groups(interactions.user_ids, log.users, config.user_groups, where)
     del log
-    arrays, names = flatten(interactions, catalogue)
+    arrays, names = flatten(interactions, catalogue, groups)
+    if groups:
+        facts["groups"] = {name: dict(zip(each.labels, each.sizes.tolist(), strict=True))
+                           for name, each in groups.items()}
     card = make_card(spec, config, context.seed, interactions, catalogue, facts, sources)
     digest = content_hash(arrays, names)
     card["hash"] = digest

@@ -14,12 +14,14 @@ import numpy as np
 
 from .catalogue import Catalogue, Categories
 from .checksums import canonical, read_json
+from .groups import Groups
 from .interactions import Interactions
 
 MANIFEST = "manifest.json"
 
 
-def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def flatten(interactions: Interactions, catalogue: Catalogue, groups: Mapping[str, Groups]
+            ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Everything as arrays of numbers by name, and the names that go with them as JSON."""
     arrays: dict[str, np.ndarray | None] = {
         **{name: getattr(interactions, name) for name in ("offsets", "item", "timestamp", "actions", "features")},
@@ -31,6 +33,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str,
     for place, categories in enumerate(catalogue.categories.values()):
         arrays[f"category.{place}.offsets"] = categories.offsets
         arrays[f"category.{place}.values"] = categories.values
+    for place, each in enumerate(groups.values()):
+        arrays[f"group.{place}"] = each.code
     names = {
         "action_names": interactions.action_names,
         "feature_names": interactions.feature_names,
@@ -39,6 +43,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str,
         "columns": list(catalogue.columns),
         "categories": list(catalogue.categories),
         "labels": [each.labels for each in catalogue.categories.values()],
+        # Left out where there are none, so that the hash of data without groups is what it was before there were any.
+        **({"groups": list(groups), "group_labels": [each.labels for each in groups.values()]} if groups else {}),
     }
     flat: dict[str, np.ndarray] = {}
     for name, values in arrays.items():
@@ -51,7 +57,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue) -> tuple[dict[str,
     return flat, names
 
 
-def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> tuple[Interactions, Catalogue]:
+def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]
+            ) -> tuple[Interactions, Catalogue, dict[str, Groups]]:
     """The inverse of `flatten`."""
 
     def get(name: str) -> Any:
@@ -74,9 +81,12 @@ def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> tuple
         for place, (name, labels) in enumerate(zip(names["categories"], names["labels"], strict=True))
     }
     columns = {name: get(f"column.{place}") for place, name in enumerate(names["columns"])}
+    groups = {name: Groups(get(f"group.{place}"), tuple(labels))
+              for place, (name, labels) in enumerate(zip(names.get("groups", ()), names.get("group_labels", ()),
+                                                         strict=True))}
     return interactions, Catalogue(
         get("item_ids"), names["has_time"], get("domain"), tuple(names["domain_names"]), categories, columns
-    )
+    ), groups
 
 
 def content_hash(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
 from .flops import flops_per_sequence
 from .forward import autocast
+from .groups import GroupFigures, Watch, group_figures, watching
 from .lists import list_figures
 from .predictions import Asked, Predictions, ask, predict
 from .ranking import Ranking, Seen, count, rank, ranked_events
@@ -12,9 +13,11 @@ from .truth import against_truth
 __all__ = [
     "Asked",
     "Assessment",
+    "GroupFigures",
     "Predictions",
     "Ranking",
     "Seen",
+    "Watch",
     "against_truth",
     "ask",
     "assess",
@@ -23,10 +26,12 @@ __all__ = [
     "check_askable",
     "count",
     "flops_per_sequence",
+    "group_figures",
     "list_figures",
     "metric_values",
     "per_action",
     "predict",
     "rank",
     "ranked_events",
+    "watching",
 ]

@@ -5,16 +5,19 @@ from collections.abc import Iterable
 from ..assemble import Experiment
 from ..errors import RunError
 from .predictions import Predictions, ask, predict
-from .ranking import Ranking, rank, ranked_events
+from .ranking import Ranking, Watcher, rank, ranked_events
 
 Assessment = Ranking | Predictions
 
 
-def assess(experiment: Experiment, part: str, top_k: int = 0) -> Assessment:
-    """Rank, or predict actions, for every evaluated event of a part, `valid` or `test`. Errors: as those two."""
+def assess(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | None = None) -> Assessment:
+    """Rank, or predict actions, for every evaluated event of a part, `valid` or `test`; `watch` is shown rankings.
+
+    Errors: as those two.
+    """
     if experiment.suite.protocol.tasks == ("action",):
         return predict(experiment, part)
-    return rank(experiment, part, top_k)
+    return rank(experiment, part, top_k, watch)
 
 
 def metric_values(found: Assessment, names: Iterable[str]) -> dict[str, float]:

@@ -4,7 +4,7 @@ Only counts leave this module; every metric follows from them, and no plugin can
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ BYTES_PER_SCORE = 32
 
 PAST_EVENTS = 2**20
 """Earlier events held at a time, at most, while looking for targets seen before."""
+
+
+Watcher = Callable[[np.ndarray, Tensor, Tensor | None], None]
+"""Shown each chunk as it is ranked: which events, places in the `Ranking`; their scores; their states, if they have."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,8 @@ def _top(scores: Tensor, row: Tensor, item: Tensor, allowed: Tensor | None, k: i
     return torch.where(torch.isinf(top), 0, index + 1), top
 
 
-def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
-    """Score and count every evaluated event of a part, `valid` or `test`.
+def rank(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | None = None) -> Ranking:
+    """Score and count every evaluated event of a part, `valid` or `test`; `watch` is shown each chunk.
 
     Errors: `RunError` where scores are not finite or have the wrong shape.
     """
@@ -155,8 +159,10 @@ def rank(experiment: Experiment, part: str, top_k: int = 0) -> Ranking:
     judge = _Judge(experiment, part, top_k)
     with settled(experiment.suite.train.threads), torch.inference_mode():
         score = _recommender_scores if experiment.model is None else _model_scores
-        for index, scores in score(experiment, judge):
+        for index, scores, states in score(experiment, judge):
             judge.add(index, scores)
+            if watch is not None:
+                watch(index, scores, states)
     return judge.ranking(read_whole(experiment, judge.events), time.perf_counter() - start)
 
 
@@ -275,8 +281,8 @@ class _Judge:
         )
 
 
-def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Scores of all items by the sequence model, rows of like length together."""
+def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+    """Scores of all items by the sequence model and the states that they are of, rows of like length together."""
     model, feed = experiment.model, experiment.feed
     assert model is not None and feed is not None
     model.eval()
@@ -292,11 +298,12 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
         for start in range(0, len(chunk.index), rows):
             some = slice(start, start + rows)
             bound = output.scorer.rows(some)
-            yield chunk.index[some], bound.scores(output.states[some].float())
+            states = output.states[some].float()
+            yield chunk.index[some], bound.scores(states), states
 
 
-def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Scores of all items by a whole recommender, from all earlier events of each user."""
+def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+    """Scores of all items by a whole recommender, which has no states, from all earlier events of each user."""
     times = judge.interactions.timestamp
     last_known = judge.protocol.query_time == "last"
     rows = judge.chunk_rows()
@@ -310,4 +317,4 @@ def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple
         if scores.dtype.kind not in "fiub":
             raise RunError(f"ranking: scores are {scores.dtype}. Expected real numbers, one for every item.")
         kind = scores.dtype if scores.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        yield index, torch.from_numpy(np.array(scores, dtype=kind))  # a copy: theirs may be read-only, or their own
+        yield index, torch.from_numpy(np.array(scores, dtype=kind)), None  # a copy: theirs may be read-only, or reused

@@ -29,7 +29,7 @@ class Sets:
 
 def coverage(lists: ArrayLike, n_items: int, k: int) -> float:
     """The share of the catalogue that stands in at least one list."""
-    items = _top("coverage", lists, n_items, k)
+    items = top("coverage", lists, n_items, k)
     return float(np.unique(items[items > 0]).size / n_items)
 
 
@@ -41,13 +41,13 @@ def novelty(lists: ArrayLike, counts: ArrayLike, k: int) -> Floats:
     """
     count = np.asarray(counts, dtype=np.float64)
     bits = -np.log2(np.maximum(count, 1) / max(count.sum(), 1))
-    return _list_mean(_top("novelty", lists, count.size, k), bits)
+    return _list_mean(top("novelty", lists, count.size, k), bits)
 
 
 def mean_count(lists: ArrayLike, counts: ArrayLike, k: int) -> Floats:
     """Each list's mean number of training events of its items; (rows,), nan for an empty list."""
     count = np.asarray(counts, dtype=np.float64)
-    return _list_mean(_top("mean_count", lists, count.size, k), count)
+    return _list_mean(top("mean_count", lists, count.size, k), count)
 
 
 def popularity_lift(lists: ArrayLike, counts: ArrayLike, history: ArrayLike, k: int,
@@ -76,14 +76,14 @@ def intra_list_diversity(lists: ArrayLike, features: ArrayLike | Sets, k: int) -
     Source: Ziegler et al. 2005, Improving recommendation lists through topic diversification.
     """
     if isinstance(features, Sets):
-        items = _top("intra_list_diversity", lists, len(features.offsets) - 1, k)
+        items = top("intra_list_diversity", lists, len(features.offsets) - 1, k)
         first, second = np.triu_indices(items.shape[1], 1)
         valid = (items[:, first] > 0) & (items[:, second] > 0)
         distance = np.zeros(valid.shape)
         distance[valid] = 1 - _jaccard_of_pairs(features, items[:, first][valid] - 1, items[:, second][valid] - 1)
         return _ratio(distance.sum(1), valid.sum(1))
     table = np.asarray(features)
-    items = _top("intra_list_diversity", lists, len(table), k)
+    items = top("intra_list_diversity", lists, len(table), k)
     similarity = _jaccard if table.dtype == np.bool_ else _cosine
     table = np.concatenate((np.zeros_like(table[:1]), table))  # row 0 is padding
     step = max(1, BUDGET // max(1, k * table.shape[1]))
@@ -154,7 +154,8 @@ def _ratio(total: Floats, size: Ints) -> Floats:
     return mean
 
 
-def _top(where: str, lists: ArrayLike, n_items: int, k: int) -> Ints:
+def top(where: str, lists: ArrayLike, n_items: int, k: int) -> Ints:
+    """The first k places of the lists (rows, k). Errors: `BenchbaseError` where they hold fewer, or other items."""
     items = np.asarray(lists)
     if items.ndim != 2 or not 1 <= k <= items.shape[1]:
         raise BenchbaseError(

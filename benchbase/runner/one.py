@@ -16,7 +16,7 @@ from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, 
 from ..metrics import parse
 from ..registry import Registry
 from ..specs import defaults
-from .measures import LISTS, TRUTH, largest_cutoff
+from .measures import GROUPS, LISTS, TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
@@ -121,16 +121,7 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import (
-        Ranking,
-        assess,
-        attention_across,
-        check_askable,
-        flops_per_sequence,
-        list_figures,
-        metric_values,
-        per_action,
-    )
+    from ..evaluate import assess, check_askable, flops_per_sequence, metric_values, per_action, watching
     from ..train import fit
 
     began = perf_counter()
@@ -139,28 +130,43 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
     metrics = suite.protocol.metrics
-    tested = assess(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)))
+    watch = watching(experiment)
+    tested = assess(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)), watch)
     found = per_action(tested, metrics) | metric_values(tested, metrics)
     if len(data.loaded.split.valid_events):
         valid = metric_values(assess(experiment, "valid"), metrics)
         found |= {f"valid.{name}": value for name, value in valid.items()}
-    judged, by_chance = _judged(experiment, suite, data)
-    across = None
-    if isinstance(tested, Ranking):
-        across = attention_across(experiment)
-        lists = list_figures(experiment, tested, min(MAX_LIST, parse(metrics[0]).cutoff))
-        judged |= {f"{LISTS}{name}": value for name, value in lists.items()}
+    further, by_chance, across = _further(experiment, tested, watch, suite, data)
     cost = _cost(data, assembled, fitted, tested)
     if (flops := flops_per_sequence(experiment)) is not None:
         cost["flops_per_sequence"] = flops
-    outcome = {"status": "ok", "metrics": _finite(found | judged), "cost": cost,
+    outcome = {"status": "ok", "metrics": _finite(found | further), "cost": cost,
                "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
     tables = tables_of(tested, metrics) | ({} if across is None else {"across.parquet": across_table(tested, across)})
     return outcome, {**tables, "curve.parquet": curve_table(fitted.curve)}
 
 
-def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, Any]]:
+def _further(experiment: Any, tested: Any, watch: Any, suite: Suite, data: Data
+             ) -> tuple[dict[str, float], dict[str, Any], Any]:
+    """Figures beside the metrics under their prefixes, what some would be by chance as a fact of the evaluation, and
+    attention across domains.
+    """
+    from ..evaluate import Ranking, attention_across, group_figures, list_figures
+
+    values, chance = _judged(experiment, suite, data)
+    groups = group_figures(experiment, tested, suite.protocol.metrics[0], watch)
+    values |= {f"{GROUPS}{name}": value for name, value in groups.values.items()}
+    chance |= {f"{GROUPS}{name}": value for name, value in groups.chance.items()}
+    by_chance = {"by_chance": chance} if chance else {}
+    if not isinstance(tested, Ranking):
+        return values, by_chance, None
+    lists = list_figures(experiment, tested, min(MAX_LIST, parse(suite.protocol.metrics[0]).cutoff))
+    values |= {f"{LISTS}{name}": value for name, value in lists.items()}
+    return values, by_chance, attention_across(experiment)
+
+
+def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, float]]:
     """What the truth behind the data says of the model, and what it would say by chance, where the data set knows."""
     from ..evaluate import against_truth
 
@@ -170,7 +176,7 @@ def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float]
     truth = spec.truth(data.part.config, prepared.catalogue, suite.data_seed)
     found = against_truth(experiment, truth)
     chance = {name: value for name, value in truth.chance().items() if name in found and math.isfinite(value)}
-    return {f"{TRUTH}{name}": value for name, value in found.items()}, {"by_chance": chance} if chance else {}
+    return {f"{TRUTH}{name}": value for name, value in found.items()}, chance
 
 
 def _facts(cell: Cell, suite: Suite, registry: Registry, data: Data, code: Code) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def make_experiment(
     rule = suite.protocol.split
     divided = split(world.interactions, world.catalogue, (rule.name, rule.config), suite.protocol.targets,
                     suite.data_seed)
-    data = RunData(tiny_data, Prepared(world.interactions, world.catalogue, {}, "tiny"), divided)
+    data = RunData(tiny_data, Prepared(world.interactions, world.catalogue, {}, "tiny", world.groups), divided)
     return assemble(configuration, suite, registry, data, seed)
 
 

@@ -66,6 +66,8 @@ class DatasetContract:
             check((np.diff(events.offsets) > 0).all(), "a user has no event")
             check(events.item.min() >= 1 and events.item.max() <= catalogue.n_items, "an item is not in the catalogue")
             check(len(np.unique(events.item)) == catalogue.n_items, "an item of the catalogue has no event")
+            for name, groups in made.groups.items():
+                check(groups.code.shape == (events.n_users,), f"groups by {name} are not one for each user")
             if events.timestamp is not None:
                 step = np.diff(events.timestamp)
                 step[events.offsets[1:-1] - 1] = 0

@@ -1,6 +1,7 @@
 """Small seeded data: a log, the same as interactions and catalogue, and random batches with ragged rows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Catalogue, DatasetConfig, Interactions, ItemTable, Log, encode
+from ..data import Catalogue, DatasetConfig, Groups, Interactions, ItemTable, Log, UserTable, encode
 from ..data.batches import Batch, Targets
+from ..data.groups import make_groups
 from ..data.sequences import Events, gather
 from ..specs import BuildContext, DataContext, DatasetSpec
 
@@ -19,14 +21,17 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class World:
-    """Events of a few users, and the items they are of."""
+    """Events of a few users, the items they are of, and the users' groups."""
 
     interactions: Interactions
     catalogue: Catalogue
+    groups: Mapping[str, Groups] = field(default_factory=dict)
 
 
 def tiny_log(n_users: int = 24, n_items: int = 30, seed: int = 0) -> Log:
-    """A log in which the next item mostly follows from the last: two domains, three genres, two actions, some ties."""
+    """A log in which the next item mostly follows from the last: two domains, three genres, two actions, some ties, two
+    genders, of every seventh user unknown.
+    """
     random = np.random.default_rng(seed)
     follower = random.permutation(n_items)
     user = np.repeat(np.arange(n_users), random.integers(5, 15, n_users))
@@ -42,14 +47,20 @@ def tiny_log(n_users: int = 24, n_items: int = 30, seed: int = 0) -> Log:
         ids=np.arange(n_items), categories={"genre": genres}, columns={"year": 1990 + np.arange(n_items) % 30},
         domain=np.where(np.arange(n_items) % 2 == 0, "books", "films"),
     )
-    return Log(user, item, time, dict(zip(ACTIONS, actions, strict=True)), items=table)
+    gender = np.array(["F", "M", "M", "F", "M", "F", ""] * n_users, object)[:n_users]
+    return Log(user, item, time, dict(zip(ACTIONS, actions, strict=True)), items=table,
+               users=UserTable(np.arange(n_users), {"gender": gender}))
 
 
 @cache
 def tiny_world(n_users: int = 24, n_items: int = 30, seed: int = 0) -> World:
-    """The tiny log as interactions and catalogue, without filters; made once, so leave its arrays as they are."""
-    interactions, catalogue, _ = encode(tiny_log(n_users, n_items, seed), DatasetConfig(), seed)
-    return World(interactions, catalogue)
+    """The tiny log as interactions, catalogue and groups by gender, without filters; made once, so leave its arrays as
+    they are.
+    """
+    log = tiny_log(n_users, n_items, seed)
+    interactions, catalogue, _ = encode(log, DatasetConfig(), seed)
+    assert interactions.user_ids is not None
+    return World(interactions, catalogue, make_groups(interactions.user_ids, log.users, ("gender",)))
 
 
 def _build_log(config: DatasetConfig, context: DataContext) -> Log:
@@ -70,6 +81,7 @@ def tiny_context(n_items: int = 30, window: int = 12, **changes: Any) -> BuildCo
         "n_items": n_items, "n_users": world.interactions.n_users, "window": window, "max_tokens": 2 * window,
         "catalogue": world.catalogue, "item_counts": counts, "train": partial(_all_events, world),
         "action_names": ACTIONS, "predicted": ACTIONS, "n_features": 1, "n_domains": 2, "has_time": True,
+        "groups": world.groups,
     }
     return BuildContext(**(facts | changes))
 

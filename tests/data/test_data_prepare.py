@@ -54,7 +54,7 @@ def context(tmp_path):
 
 
 def same(first, second):
-    arrays = [store.flatten(each.interactions, each.catalogue) for each in (first, second)]
+    arrays = [store.flatten(each.interactions, each.catalogue, each.groups) for each in (first, second)]
     return arrays[0][1] == arrays[1][1] and all(
         np.array_equal(values, arrays[1][0][name]) for name, values in arrays[0][0].items()
     )
@@ -171,7 +171,7 @@ def forge_key(folder):
 def test_a_damaged_cache_is_rebuilt(context, damage):
     spec = toy()
     first = prepare(spec, ToyConfig(), context)
-    expected = store.flatten(first.interactions, first.catalogue)[0]["item"].copy()
+    expected = store.flatten(first.interactions, first.catalogue, first.groups)[0]["item"].copy()
     damage(folder_of(context))
     assert prepare(spec, ToyConfig(), context).interactions.item.tolist() == expected.tolist()
     assert spec.build.calls == 2

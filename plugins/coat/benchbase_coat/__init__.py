@@ -14,6 +14,7 @@ SOURCE = Source(
 )
 NAMES = ("train.ascii", "test.ascii", "propensities.ascii", "user_item_features/item_features.ascii",
          "user_item_features/item_features_map.txt")
+USERS = ("user_item_features/user_features.ascii", "user_item_features/user_features_map.txt")
 
 
 def build(config: CoatConfig, context: DataContext) -> Log:
@@ -24,8 +25,8 @@ def build(config: CoatConfig, context: DataContext) -> Log:
 
 
 def files(config: CoatConfig, context: DataContext) -> list[Path]:
-    """The files that are read, packed or not."""
-    return find_files(context, config.path or "coat", NAMES)
+    """The files that are read, packed or not; those of people for groups alone."""
+    return find_files(context, config.path or "coat", (*NAMES, *(USERS if config.user_groups else ())))
 
 
 @hookimpl

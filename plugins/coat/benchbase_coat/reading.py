@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchbase.data import ItemTable, Log, open_text, reading
+from benchbase.data import ItemTable, Log, UserTable, open_text, reading
 from benchbase.errors import DataError
 
 from .config import CoatConfig
@@ -15,9 +15,9 @@ from .config import CoatConfig
 def read_coat(files: Sequence[Path], config: CoatConfig, seed: int) -> Log:
     """The log: of each person the ratings that they chose to give, then those of coats shown at random.
 
-    files: chosen, random, propensities, features and the names of these. Within either kind the order means nothing and
-    is drawn from the seed. A coat that a person chose and was shown as well stays among the latter alone, or a model
-    would have read the answer. Errors: `DataError`.
+    files: chosen, random, propensities, features and the names of these, and for groups those two of people. Within
+    either kind the order means nothing and is drawn from the seed. A coat that a person chose and was shown as well
+    stays among the latter alone, or a model would have read the answer. Errors: `DataError`.
     """
     chosen, shown, propensity, features = (table(path) for path in files[:4])
     for path, found in zip(files[1:3], (shown, propensity), strict=True):
@@ -38,7 +38,8 @@ def read_coat(files: Sequence[Path], config: CoatConfig, seed: int) -> Log:
     items = ItemTable(ids=np.arange(1, chosen.shape[1] + 1), categories=categories(features, files[3], files[4]),
                       columns={"propensity": _shares(propensity, files[2]).mean(axis=0)})
     return Log(user + 1, item + 1, None, {"like": (rating >= config.like).astype(np.float32), "rating": rating},
-               items=items, file_order=True, removed={"chosen, and shown at random as well": int(twice.sum())},
+               items=items, users=people(files[5], files[6], len(chosen)) if len(files) > 5 else None,
+               file_order=True, removed={"chosen, and shown at random as well": int(twice.sum())},
                facts={"shown at random": f"{int((kind == 1).sum())} events, the last of each user"})
 
 
@@ -72,6 +73,18 @@ def categories(features: np.ndarray, path: Path, named: Path) -> dict[str, list[
         columns[column] = [tuple(label for label, flag in zip(labels, row, strict=True) if flag)
                            for row in features[:, at] > 0]
     return columns
+
+
+def people(path: Path, named: Path, count: int) -> UserTable:
+    """What is told of each of `count` people; none has two labels of one column. Errors: `DataError`."""
+    features = table(path)
+    _same(path, (len(features),), (count,), "a line for each person")
+    columns = categories(features, path, named)
+    for name, labels in columns.items():
+        if several := [place for place, each in enumerate(labels, 1) if len(each) > 1]:
+            raise DataError(f"{path}: line {several[0]} has more than one {name}. Expected one at most. Copy it again.")
+    return UserTable(np.arange(1, count + 1), {name: np.array(["".join(each) for each in labels], object)
+                                               for name, labels in columns.items()})
 
 
 def _shares(propensity: np.ndarray, path: Path) -> np.ndarray:

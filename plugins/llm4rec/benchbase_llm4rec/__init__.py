@@ -1,10 +1,10 @@
-"""The parts of LLM4Rec, each by itself: so far its causal debiasing of what was shown and of what is popular."""
+"""The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks."""
 
 from typing import TYPE_CHECKING
 
 from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BackdoorConfig, IPSConfig
+from .config import BackdoorConfig, IPSConfig, ParityConfig
 
 if TYPE_CHECKING:
     from benchbase.nn import Objective
@@ -28,6 +28,20 @@ def build_backdoor(config: BackdoorConfig, context: BuildContext) -> "Objective"
     return PopularityBackdoor(config, context)
 
 
+def build_parity(config: ParityConfig, context: BuildContext) -> "Objective":
+    from .parity import DemographicParity
+
+    return DemographicParity(config, context)
+
+
+def refuse_parity(config: ParityConfig, context: BuildContext) -> str | None:
+    known = context.groups or {}
+    if config.group in known:
+        return None
+    return (f"demographic_parity: users are not grouped by {config.group}. Expected it among the data set's "
+            f"user_groups: {', '.join(known) or 'none'}. Name it there.")
+
+
 def needs_of_ips(config: IPSConfig) -> Needs:
     return Needs(features=frozenset({config.column}) if config.propensity == "column" else frozenset())
 
@@ -45,4 +59,6 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
                       refuse=refuse_ips),
         ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE,
                       needs=Needs(tasks=frozenset({"next_item"}))),
+        ObjectiveSpec(name="demographic_parity", config=ParityConfig, build=build_parity, source=SOURCE,
+                      refuse=refuse_parity),
     ]

@@ -38,3 +38,16 @@ class BackdoorConfig(Config):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no say in the {self.form} form. Leave it out, or take the other form.")
         return self
+
+
+class ParityConfig(Config):
+    """Whom the states must not tell apart, and how hard the model is moved against the opponent that tries."""
+
+    group: str = Field(
+        "gender", min_length=1, description="what is known of users, S: one of the data set's user_groups"
+    )
+    strength: float = Field(0.1, ge=0, le=1e6, description="weight of the opponent in the model's gradient, lambda_f")
+    game: Literal["reversal", "prior"] = Field(
+        "reversal", description="the model ascends the opponent's loss, or descends its cross-entropy with P(S)"
+    )
+    hidden: int = Field(64, ge=1, le=4096, description="units of the opponent's hidden layer")

@@ -42,3 +42,12 @@ class TestBackdoorMultiplicative(ObjectiveContract):
     spec = SPECS["popularity_backdoor"]
     config = spec.config(form="multiplicative", power=0.7, inject=0.2)
     names_matter = True
+
+
+class TestParity(ObjectiveContract):
+    spec = SPECS["demographic_parity"]
+
+
+class TestParityOfThePrior(ObjectiveContract):
+    spec = SPECS["demographic_parity"]
+    config = SPECS["demographic_parity"].config(game="prior", strength=2.0, hidden=8)

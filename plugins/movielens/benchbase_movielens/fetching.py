@@ -29,10 +29,10 @@ def locate(release: Release, config: ReleaseConfig, context: DataContext) -> lis
     Errors: `MissingFile` that says what each folder lacks.
     """
     if config.path is not None:
-        return find_files(context, config.path, release.files)
+        return find_files(context, config.path, release.files(bool(config.user_groups)))
     fetched = DataContext(folders=(*context.folders, _downloads(context)))
     try:
-        return find_files(fetched, release.folder, release.files)
+        return find_files(fetched, release.folder, release.files(bool(config.user_groups)))
     except MissingFile as error:
         raise MissingFile(f"{error} Or let it be fetched ({release.archive} from {HOME}).") from None
 
@@ -55,7 +55,7 @@ def bring(release: Release, config: ReleaseConfig, context: DataContext) -> list
         _install(_retrieve(release, downloads), release, aside, downloads)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return find_files(context, downloads.resolve() / release.folder, release.files)
+    return find_files(context, downloads.resolve() / release.folder, release.files(bool(config.user_groups)))
 
 
 def _install(archive: Path, release: Release, aside: Path, downloads: Path) -> None:
@@ -118,7 +118,7 @@ def _unpack(archive: Path, release: Release, folder: Path) -> None:
     """Take only the files that are read, by name, out of the archive."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            for name in release.files:
+            for name in release.files(groups=True):
                 with packed.open(f"{release.folder}/{name}") as source, (folder / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, OSError) as error:
@@ -126,7 +126,7 @@ def _unpack(archive: Path, release: Release, folder: Path) -> None:
             raise  # the disk's fault; a place outside of the archive, where a damaged one points to, is invalid
         raise DataError(
             f"{release.archive}: the file changed: {error}. Expected a zip archive with "
-            f"{', '.join(release.files)} in {release.folder}. See {HOME}."
+            f"{', '.join(release.files(groups=True))} in {release.folder}. See {HOME}."
         ) from None
 
 

@@ -9,7 +9,7 @@ from benchbase.data import Log, find_file, find_files
 from benchbase.errors import DataError
 
 from .config import OrderedConfig
-from .reading import films_of, table_of, understood
+from .reading import films_of, table_of, understood, users_of
 from .releases import RELEASES
 
 RELEASE = next(release for release in RELEASES if release.name == "ml_1m")
@@ -18,13 +18,14 @@ SEQUENCES = ("ml-1m.txt", "sas_to_original_users.txt", "sas_to_original_items.tx
 
 
 def locate_ordered(config: OrderedConfig, context: DataContext) -> list[Path]:
-    """Sequences, both maps of ids, films and ratings, with times or without. Errors: `MissingFile`."""
+    """Sequences, both maps of ids, films, ratings with times or without, for groups users. Errors: `MissingFile`."""
     sequences = find_files(context, config.sequences, SEQUENCES)
     movies = find_file(context, Path(config.path) / RELEASE.movies)
+    users = [find_file(context, movies.parent / str(RELEASE.users))] if config.user_groups else []
     for name in RATINGS[1:]:
         if (movies.parent / name).is_file() or (movies.parent / f"{name}.gz").is_file():
-            return [*sequences, movies, find_file(context, movies.parent / name)]
-    return [*sequences, movies, find_file(context, movies.parent / RATINGS[0])]
+            return [*sequences, movies, find_file(context, movies.parent / name), *users]
+    return [*sequences, movies, find_file(context, movies.parent / RATINGS[0]), *users]
 
 
 def read_ordered(config: OrderedConfig, context: DataContext) -> Log:
@@ -32,7 +33,7 @@ def read_ordered(config: OrderedConfig, context: DataContext) -> Log:
 
     Errors: `DataError` for files that are not in their format, or not of one another.
     """
-    sequences, users, items, movies, ratings = locate_ordered(config, context)
+    sequences, users, items, movies, ratings, *told = locate_ordered(config, context)
     user, item = _columns(sequences, 2, r"\s+", "`user item`")
     user, item = (_renamed(column, path) for column, path in ((user, users), (item, items)))
     rated_user, rated_item, rating = _columns(ratings, 3, "::", "`user::item::rating`")
@@ -45,7 +46,8 @@ def read_ordered(config: OrderedConfig, context: DataContext) -> Log:
         raise DataError(f"{ratings}: no rating of film {item[first]} by user {user[first]}, which {sequences} has. "
                         "Expected the ratings that its sequences were made of. Take all files from one release.")
     films = table_of(films_of(RELEASE, movies, []))
-    return Log(user, item, None, {"rating": rating[order][at].astype(np.float32)}, items=films)
+    return Log(user, item, None, {"rating": rating[order][at].astype(np.float32)}, items=films,
+               users=users_of(RELEASE, told[0]) if told else None)
 
 
 def _columns(path: Path, count: int, separator: str, form: str) -> list[np.ndarray]:

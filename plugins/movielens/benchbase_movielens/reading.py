@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, Log, counts_before, open_text, reading
+from benchbase.data import ItemTable, Log, UserTable, counts_before, open_text, reading
 from benchbase.errors import DataError
 
-from .config import ActionsConfig, MovieLensConfig
+from .config import ActionsConfig, MovieLensConfig, ReleaseConfig
 from .fetching import locate
 from .releases import Release
+from .users import table_of_users
 
 CHUNK = 1_000_000
 YEAR = re.compile(r"\((\d{4})[^()]*\)(\s*\(\w+\))?\s*$")
@@ -32,7 +33,7 @@ def read_release(release: Release, config: MovieLensConfig, context: DataContext
 
     Errors: `DataError` for files that are not in the release's format.
     """
-    ratings, movies, *genres = locate(release, config, context)
+    ratings, movies, genres, users = _parts(release, config, context)
     user, item, rating, timestamp = _ratings(release, ratings)
     removed = {}
     if config.min_rating is not None:
@@ -40,7 +41,7 @@ def read_release(release: Release, config: MovieLensConfig, context: DataContext
         removed = {f"ratings below {config.min_rating:g}": int(np.count_nonzero(~keep))}
         user, item, rating, timestamp = user[keep], item[keep], rating[keep], timestamp[keep]
     table = table_of(films_of(release, movies, genres))
-    return Log(user, item, timestamp, {"rating": rating}, items=table, file_order=False, removed=removed)
+    return Log(user, item, timestamp, {"rating": rating}, items=table, users=users, file_order=False, removed=removed)
 
 
 def read_actions(release: Release, config: ActionsConfig, context: DataContext) -> Log:
@@ -48,12 +49,22 @@ def read_actions(release: Release, config: ActionsConfig, context: DataContext) 
 
     Errors: `DataError` for files that are not in the release's format.
     """
-    ratings, movies, *genres = locate(release, config, context)
+    ratings, movies, genres, users = _parts(release, config, context)
     user, item, rating, timestamp = _ratings(release, ratings)
     actions = {"at_least_3": rating >= 3, "at_least_4": rating >= 4, "is_5": rating == 5}
     counts = counts_before(user, item, timestamp, actions) if config.counts else {}
     table = table_of(films_of(release, movies, genres))
-    return Log(user, item, timestamp, actions, counts, table, file_order=False)
+    return Log(user, item, timestamp, actions, counts, table, users, file_order=False)
+
+
+def _parts(release: Release, config: ReleaseConfig, context: DataContext
+           ) -> tuple[Path, Path, list[Path], UserTable | None]:
+    """The files of ratings and films, that of genres if they have one of their own, and what is told of users, if it is
+    asked for.
+    """
+    ratings, movies, *rest = locate(release, config, context)
+    genres = [rest.pop(0)] if release.genres else []
+    return ratings, movies, genres, users_of(release, rest[0]) if rest else None
 
 
 def _ratings(release: Release, path: Path) -> list[np.ndarray]:
@@ -94,6 +105,13 @@ def understood(path: Path, what: str, expected: str) -> Iterator[None]:
                 f"{path}: no {what} ({error}). Expected {expected}. "
                 "Fetch the release anew, or read your own file with the files plugin."
             ) from None
+
+
+def users_of(release: Release, path: Path) -> UserTable:
+    """What is told of every user. Errors: `DataError`."""
+    with understood(path, f"user file of {release.name}", "an id, gender, age, occupation and postcode a line"), \
+            open_text(path, release.encoding) as stream:
+        return table_of_users(stream, coded=release.separator == "::")
 
 
 def films_of(release: Release, path: Path, genres: list[Path]) -> Films:

@@ -27,13 +27,16 @@ class Release:
     header: bool = False
     encoding: str = "utf-8"
     genres: str | None = None
+    users: str | None = None
     md5: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The files that are read: ratings, movies and, where they stand apart, the names of the genres."""
-        return tuple(name for name in (self.ratings, self.movies, self.genres) if name)
+    def files(self, groups: bool) -> tuple[str, ...]:
+        """The files that are read: ratings, movies, where they stand apart the names of the genres, and for groups what
+        is told of users, where it is told.
+        """
+        users = self.users if groups else None
+        return tuple(name for name in (self.ratings, self.movies, self.genres, users) if name)
 
 
 def _csv(size: str, md5: str | None, sha256: Mapping[str, str] | None = None) -> Release:
@@ -62,6 +65,7 @@ RELEASES = (
         "\t",
         encoding="latin-1",
         genres="u.genre",
+        users="u.user",
         md5="0e33842e24a9c977be4e0107933c0723",
     ),
     Release(
@@ -73,6 +77,7 @@ RELEASES = (
         CLOSED,
         "::",
         encoding="latin-1",
+        users="users.dat",
         md5="c4d9eecfca2ab87c1945afe126590906",
     ),
     Release(
