@@ -8,11 +8,11 @@ import torch
 
 from benchbase.data import Interactions
 from benchbase.data.sequences import action_rows
-from benchbase.errors import Refusal, RunError
+from benchbase.errors import PluginError, Refusal, RunError
 from benchbase.evaluate import ask, assess, check_askable, metric_values, per_action, predict
 from benchbase.metrics import log_loss, normalised_entropy
-from benchbase.nn import ActionHead
-from benchbase.specs import HeadConfig
+from benchbase.nn import ActionHead, Objective
+from benchbase.specs import Config, HeadConfig, ObjectiveSpec
 from benchbase.testing.build import make_experiment
 from benchbase.testing.tiny import (
     tiny_bce,
@@ -331,3 +331,42 @@ class TestRefusals:
         with pytest.raises(RunError, match=r"evaluation: auc.share is not defined on the test part. Expected events"):
             check_askable(made)
         check_askable(experiment(world=changed(tiny_world(), actions=actions)))
+
+
+class Louder(Objective):
+    """Log-odds of twice the size and one more, in training alone; notes what it is shown."""
+
+    def __init__(self, wrong=False):
+        super().__init__()
+        self.wrong, self.seen = wrong, []
+
+    def action_logits(self, logits, targets, batch, phase):
+        self.seen.append((phase, float(targets.actions.abs().sum()), targets.item.clone()))
+        if self.wrong:
+            return logits[:, :1]
+        return logits * 2 + 1 if phase == "train" else logits
+
+
+class TestLogOddsOfObjectives:
+    def made(self, **options):
+        spec = ObjectiveSpec(name="louder", config=Config, build=lambda config, context: Louder(**options),
+                             source="tests")
+        return make_experiment(tiny_causal, objectives=[tiny_bce, spec], protocol=ASKED)
+
+    def test_they_stand_for_those_of_the_head_and_know_not_what_happened(self):
+        louder, plain = self.made(), experiment()
+        group = train_batches(plain)[0]
+        assert group.targets.actions.abs().sum() > 0
+        found = []
+        for made, phase in ((plain, "train"), (louder, "train"), (plain, "score"), (louder, "score")):
+            model = made.model.eval()
+            encoded = model.encode(group.batch, phase)
+            found.append(model.output(encoded, group.batch, group.targets, phase).logits)
+        torch.testing.assert_close(found[1], found[0] * 2 + 1)
+        assert torch.equal(found[3], found[2])
+        (phase, shown, item), _ = louder.model.objectives["louder"].seen
+        assert phase == "train" and shown == 0 and torch.equal(item, group.targets.item)
+
+    def test_another_shape_is_the_plugins_mistake(self):
+        with pytest.raises(PluginError, match=r"louder: action_logits has shape \(\d+, 1\)\. Expected \(\d+, 2\)\."):
+            predict(self.made(wrong=True), "test")

@@ -112,7 +112,8 @@ def _task_and_data(part: Part, needs: Needs, suite: Suite, interactions: Interac
         refuse(part.name, f"the data set has no {', no '.join(missing)}", "a data set that has")
     categories = frozenset() if isinstance(needs.categories, bool) else needs.categories
     for what, wanted, known in (("categories", categories, catalogue.categories),
-                                ("item feature", needs.features, catalogue.columns)):
+                                ("item feature", needs.features, catalogue.columns),
+                                ("mark of events", needs.marks, interactions.mark_names)):
         if lacking := [f"{what} {name}" for name in sorted(wanted - set(known))]:
             refuse(part.name, f"the data set has no {', no '.join(lacking)}",
                    f"a data set that has; at hand: {', '.join(sorted(known)) or 'none'}")

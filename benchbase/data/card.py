@@ -53,6 +53,7 @@ def counts(interactions: Interactions, catalogue: Catalogue) -> dict[str, Any]:
         "time_span": None if time is None else [int(time.min()), int(time.max())],
         "actions": list(interactions.action_names),
         "features": list(interactions.feature_names),
+        **({"marks": list(interactions.mark_names)} if interactions.mark_names else {}),
         "domains": list(catalogue.domain_names),
         "categories": {name: len(each.labels) for name, each in catalogue.categories.items()},
         "columns": list(catalogue.columns),
@@ -93,8 +94,8 @@ def render(card: Mapping[str, Any]) -> str:
     lines += [
         line for reason, n in card["removed"].items() if n for line in _line("removed", f"{n:,} events: {reason}")
     ]
-    for name in ("actions", "features", "domains", "columns"):
-        lines += _line(name, ", ".join(card[name]))
+    for name in ("actions", "features", "marks", "domains", "columns"):
+        lines += _line(name, ", ".join(card.get(name, ())))
     lines += _line("categories", ", ".join(f"{name} ({n})" for name, n in card["categories"].items()))
     lines += [line for name, sizes in card.get("groups", {}).items() for line in _line(
         f"groups by {name}", ", ".join(f"{label} {n:,}" for label, n in sizes.items()))]

@@ -64,6 +64,8 @@ def encode(
         tuple(log.actions),
         tuple(log.features),
         user_ids[sizes > 0],
+        _columns(log.marks, order) if log.marks else None,
+        tuple(log.marks),
     )
     catalogue, fit = make_catalogue(item_ids, log.items, log.timestamp is not None, where)
     return interactions, catalogue, {**facts, "tie_share": tie_share(interactions), **fit}
@@ -76,7 +78,7 @@ def check(log: Log, where: str) -> None:
         raise DataError(
             f"{where}: the log has no events. Expected at least one. Check the file and the reader's filters."
         )
-    columns: dict[str, Any] = {"item": log.item, **log.actions, **log.features}
+    columns: dict[str, Any] = {"item": log.item, **log.actions, **log.features, **log.marks}
     if log.timestamp is not None:
         columns["timestamp"] = log.timestamp
     for name, values in columns.items():
@@ -84,7 +86,7 @@ def check(log: Log, where: str) -> None:
             raise DataError(f"{where}: column '{name}' has {len(values)} values. Expected {n}, one for each event.")
     if log.timestamp is not None:
         _check_time(np.asarray(log.timestamp), log.ticks, where)
-    for name, values in {**log.actions, **log.features}.items():
+    for name, values in {**log.actions, **log.features, **log.marks}.items():
         values = np.asarray(values)
         if values.dtype.kind not in "iubf":
             raise DataError(f"{where}: column '{name}' is of type {values.dtype}. Expected numbers.")

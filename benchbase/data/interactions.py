@@ -12,7 +12,8 @@ class Interactions:
 
     `offsets` (n_users + 1,) int64: user u's events are rows offsets[u]:offsets[u + 1]. `item` (n,) int32
     in 1..n_items. `timestamp` (n,) int64 seconds, or None where the source has none (then the order is the
-    source's). `actions` (n, A) float32, columns named by `action_names`; `features` (n, F) float32.
+    source's). `actions` (n, A) float32, columns named by `action_names`; `features` (n, F) float32; `marks` (n, M)
+    float32 of events that no model reads, or None.
     `user_ids` (n_users,): original ids in ascending order, or None where nobody needs them. Arrays that
     come from a prepared data set are memory-mapped and read-only.
     """
@@ -25,6 +26,8 @@ class Interactions:
     action_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     user_ids: np.ndarray | None = None
+    marks: np.ndarray | None = None
+    mark_names: tuple[str, ...] = ()
 
     @property
     def n_users(self) -> int:
@@ -46,6 +49,11 @@ class Interactions:
         Others, such as a play time, are only read.
         """
         return tuple(place for place in range(self.actions.shape[1]) if _all_0_or_1(self.actions[:, place]))
+
+    def mark(self, name: str) -> np.ndarray:
+        """A column of marks, (n,) float32."""
+        assert self.marks is not None
+        return np.asarray(self.marks[:, self.mark_names.index(name)])
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -42,10 +42,10 @@ class Log:
 
     `user`, `item`: original ids. `timestamp`: whole Unix time, or None, in units of which
     `ticks` make a second (1000: milliseconds); events are sorted by it as given, then it is kept in seconds.
-    `actions`, `features`: named
-    number columns. `file_order`: the source's order means something, so equal timestamps (or all events,
-    without timestamps) keep it; otherwise a seeded hash decides. `removed`: what the reader left out, by
-    reason. `facts`: further lines for the data set card.
+    `actions`, `features`, `marks`: named number columns; no model reads marks, such as how likely an event was to be
+    shown. `file_order`: the source's order means something, so equal timestamps (or all events, without timestamps)
+    keep it; otherwise a seeded hash decides. `removed`: what the reader left out, by reason. `facts`: further lines for
+    the data set card.
     """
 
     user: Ids
@@ -59,3 +59,4 @@ class Log:
     file_order: bool = True
     removed: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -83,6 +83,15 @@ class GlobalTime(Fractions):
         return self
 
 
+class RandomExposure(GlobalTime):
+    """global_time, where only events that were shown at random are evaluated: an unbiased sample of what users like.
+
+    A column of marks or features says which: 1 where an event was.
+    """
+
+    column: str = Field("random", min_length=1, description="Mark or feature of events that is 1 where at random")
+
+
 class LeaveOneOut(Config):
     """Each user's last event is test, the one before valid, for users with at least three events."""
 
@@ -121,6 +130,25 @@ def global_time(interactions: Interactions, config: GlobalTime, seed: int) -> Di
     part = (time >= valid_from).astype(np.uint8)
     part += time >= test_from
     return part, {"valid_from": int(valid_from), "test_from": int(test_from)}
+
+
+def random_exposure(interactions: Interactions, config: RandomExposure, seed: int) -> Division:
+    """As global_time; of the later parts those events alone that were shown at random, the rest is unused."""
+    shown = _shown_at_random(interactions, config.column)
+    part, facts = global_time(interactions, config, seed)
+    part[(part != TRAIN) & ~shown] = UNUSED
+    return part, {**facts, "shown_at_random": int(np.count_nonzero(shown))}
+
+
+def _shown_at_random(interactions: Interactions, column: str) -> np.ndarray:
+    """The events whose mark, or feature, of this name is 1, (n,) bool."""
+    names = (*interactions.mark_names, *interactions.feature_names)
+    if column not in names:
+        known = nearest(column, names, "Columns") if names else "Expected one that says so. Use global_time."
+        raise Refusal(f"split random_exposure: events have no column '{column}'. {known}")
+    if column in interactions.mark_names:
+        return np.asarray(interactions.mark(column) == 1)
+    return np.asarray(interactions.features[:, interactions.feature_names.index(column)] == 1)
 
 
 def _cuts(time: np.ndarray, config: Fractions) -> tuple[int, int]:
@@ -199,6 +227,7 @@ SPLITS: Mapping[str, SplitRule] = {
     rule.name: rule
     for rule in (
         SplitRule("global_time", GlobalTime, global_time),
+        SplitRule("random_exposure", RandomExposure, random_exposure),
         SplitRule("leave_one_out", LeaveOneOut, leave_one_out),
         SplitRule("leave_last", LeaveLast, leave_last),
         SplitRule("temporal_ratio", TemporalRatio, temporal_ratio),

@@ -24,7 +24,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue, groups: Mapping[st
             ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Everything as arrays of numbers by name, and the names that go with them as JSON."""
     arrays: dict[str, np.ndarray | None] = {
-        **{name: getattr(interactions, name) for name in ("offsets", "item", "timestamp", "actions", "features")},
+        **{name: getattr(interactions, name) for name in ("offsets", "item", "timestamp", "actions", "features",
+                                                           "marks")},
         "user_ids": interactions.user_ids,
         "item_ids": catalogue.item_ids,
         "domain": catalogue.domain,
@@ -43,7 +44,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue, groups: Mapping[st
         "columns": list(catalogue.columns),
         "categories": list(catalogue.categories),
         "labels": [each.labels for each in catalogue.categories.values()],
-        # Left out where there are none, so that the hash of data without groups is what it was before there were any.
+        # Left out where there are none, so that the hash of data without them is what it was before there were any.
+        **({"mark_names": interactions.mark_names} if interactions.mark_names else {}),
         **({"groups": list(groups), "group_labels": [each.labels for each in groups.values()]} if groups else {}),
     }
     flat: dict[str, np.ndarray] = {}
@@ -75,6 +77,8 @@ def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]
         tuple(names["action_names"]),
         tuple(names["feature_names"]),
         get("user_ids"),
+        get("marks"),
+        tuple(names.get("mark_names", ())),
     )
     categories = {
         name: Categories(get(f"category.{place}.offsets"), get(f"category.{place}.values"), tuple(labels))

@@ -1,7 +1,7 @@
 """SequenceModel: embedding, layout, compressor, backbone, modifiers and scorer as one module."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -104,11 +104,24 @@ class SequenceModel(nn.Module):
         at = encoded.states.predicting_item if targets.task == "next_item" else encoded.states.predicting_action
         states, logits = at(targets.row, targets.event), None
         if targets.task == "action" and self.head is not None:
-            logits = self.head(states, batch.features[targets.row, targets.event])
+            given = self.head(states, batch.features[targets.row, targets.event])
+            logits = self._adjusted(given, targets, batch, phase)
         scorer = BoundScorer(self.scorer, targets.row, self.score_terms(batch, phase), vectors)
         return Output(
             states, scorer, encoded.tokens, encoded.traces, encoded.masses, self.embedding, logits
         )
+
+    def _adjusted(self, logits: Tensor, targets: Targets, batch: Batch, phase: Phase) -> Tensor:
+        """The head's logits (P, K) as the objectives leave them, in order; they are not shown what happened."""
+        own = {name: o for name, o in self.objectives.items()
+               if type(o).action_logits is not Objective.action_logits}
+        if own:
+            unknown = replace(targets, actions=torch.zeros_like(targets.actions))
+        for name, objective in own.items():
+            shape, logits = logits.shape, objective.action_logits(logits, unknown, batch, phase)
+            if logits.shape != shape:
+                raise PluginError(f"{name}: action_logits has shape {tuple(logits.shape)}. Expected {tuple(shape)}.")
+        return logits
 
     def score_terms(self, batch: Batch, phase: Phase) -> list[ScoreTerm]:
         """The score terms of all objectives that have one, for this batch."""

@@ -139,6 +139,12 @@ class Objective(nn.Module):
         """A term added to the scores of `items` (M): a matrix (B, M), an `ItemBias` over all items, or None."""
         return None
 
+    def action_logits(self, logits: Tensor, targets: Targets, batch: Batch, phase: str) -> Tensor:
+        """The log-odds (P, K) of the actions of `targets` that stand for those of the head, which it changes or not;
+        of the targets it may know the items, not what came of them.
+        """
+        return logits
+
     def groups(self, tokens: Tokens) -> Tensor | None:
         """Groups of keys (B, S, G) whose attention mass is wanted; None for none."""
         return None

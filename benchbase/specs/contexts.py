@@ -23,6 +23,7 @@ class BuildContext:
     max_tokens: int
     catalogue: Any = None
     groups: Any = None
+    mark_names: tuple[str, ...] = ()
     item_counts: Any = None
     train: Any = None
     action_names: tuple[str, ...] = ()

@@ -49,11 +49,11 @@ class DatasetContract:
         log = self.log()
         n = len(log.user)
         check(n > 0, "the log has no event")
-        columns = {"item": log.item, "timestamp": log.timestamp, **log.actions, **log.features}
+        columns = {"item": log.item, "timestamp": log.timestamp, **log.actions, **log.features, **log.marks}
         for name, column in columns.items():
             check(column is None or len(column) == n, f"column {name} has {0 if column is None else len(column)} "
                   f"values. Expected {n}, one per event.")
-        for name, numbers in {**log.actions, **log.features}.items():
+        for name, numbers in {**log.actions, **log.features, **log.marks}.items():
             check(np.isfinite(np.asarray(numbers, dtype=float)).all(), f"column {name} is not finite")
         if log.timestamp is not None:
             check(np.asarray(log.timestamp).dtype.kind in "iu", "timestamps are no whole seconds")

@@ -14,7 +14,7 @@ from ..specs import BackboneSpec, BuildContext, Config, HeadConfig, Needs, Objec
 from .build import Chosen, Step, forward, make_model, part_config, same_written_down, train_step
 from .checking import check, keeps_global_state, padded, same
 from .contract_backbone import relabelled
-from .tiny import tiny_bidirectional, tiny_causal, tiny_softmax
+from .tiny import tiny_bce, tiny_bidirectional, tiny_causal, tiny_softmax
 from .world import tiny_batch, tiny_context
 
 
@@ -51,7 +51,7 @@ class ObjectiveContract:
         layouts = self.needs.layouts
         layout = "items" if layouts is None or "items" in layouts else sorted(layouts)[0]
         # what only weighs or adds to scores is seen in the loss of another
-        other: list[Chosen] = [tiny_softmax] if self.task == "next_item" else []
+        other: list[Chosen] = [tiny_softmax if self.task == "next_item" else tiny_bce]
         objectives: list[Chosen] = [(self.spec, self.config), *other]
         return make_model(backbone, modifiers=self.modifiers, objectives=objectives, layout=layout,
                           context=self.context(), seed=seed,
@@ -77,12 +77,16 @@ class ObjectiveContract:
         pick = picks[asked.scope]
         return batch, replace(targets, negatives=targets.negatives[pick], log_q_negatives=targets.log_q_negatives[pick])
 
-    def losses(self, step: Step) -> dict[str, Tensor]:
+    def losses(self, model: SequenceModel, step: Step) -> dict[str, Tensor]:
+        """Its losses; of one that has none but changes others', theirs."""
         own = {name: loss for name, loss in step.losses.items() if name.startswith(f"{self.spec.name}.")}
-        return own or dict(step.losses)
+        part = type(self.part(model))
+        changes = any(getattr(part, name) is not getattr(Objective, name)
+                      for name in ("example_weights", "score_term", "action_logits"))
+        return dict(step.losses) if changes and not own else own
 
     def run(self, model: SequenceModel, batch: Batch, targets: Targets) -> dict[str, Tensor]:
-        return self.losses(forward(model, batch, targets))
+        return self.losses(model, forward(model, batch, targets))
 
     def test_parameters_written_down_are_the_same_parameters(self) -> None:
         same_written_down(self.spec, self.config)
@@ -135,7 +139,7 @@ class ObjectiveContract:
                 changes["negatives"][::2] = targets.negatives[::2] % 30 + 1
             models = self.model(backbone), self.model(backbone)
             given = replace(targets, weights=weights), replace(targets, weights=weights, **changes)
-            first, second = (self.losses(train_step(m, batch, t)) for m, t in zip(models, given, strict=True))
+            first, second = (self.losses(m, train_step(m, batch, t)) for m, t in zip(models, given, strict=True))
             for name, loss in first.items():
                 same(loss, second[name], f"{name} when examples of weight 0 change")
             for (name, one), other in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
@@ -147,7 +151,7 @@ class ObjectiveContract:
             batch, targets = self.batch(backbone)
             model = self.model(backbone)
             step = train_step(model, batch, replace(targets, weights=torch.zeros_like(targets.weights)))
-            for name, loss in self.losses(step).items():
+            for name, loss in self.losses(model, step).items():
                 check(torch.isfinite(loss), f"{name}: not finite when every weight is 0")
             for name, parameter in model.named_parameters():
                 check(parameter.grad is None or torch.isfinite(parameter.grad).all(),

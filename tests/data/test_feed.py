@@ -35,6 +35,7 @@ def random_world(seed=0, has_time=True, n_users=9, longest=12):
     interactions = Interactions(
         offsets, random.integers(1, N_ITEMS + 1, n).astype(np.int32), time.astype(np.int64) if has_time else None,
         random.random((n, 2)).astype(np.float32), random.random((n, 1)).astype(np.float32), ("a", "b"), ("f",),
+        marks=(random.random((n, 1)) < 0.7).astype(np.float32), mark_names=("random",),
     )
     domain = np.concatenate([[-1], random.integers(0, 2, N_ITEMS)]).astype(np.int16)
     return interactions, catalogue_of(N_ITEMS, domain, has_time)

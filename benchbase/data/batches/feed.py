@@ -324,6 +324,7 @@ class Feed:
             task=self.config.task, row=torch.from_numpy(row), event=torch.from_numpy(event),
             item=torch.from_numpy(self.interactions.item[position].astype(np.int64)),
             actions=torch.from_numpy(actions), weights=torch.ones(len(row)),
+            marks=None if self.interactions.marks is None else torch.from_numpy(self.interactions.marks[position]),
         )
 
     def _with_negatives(self, rows: Rows, targets: Targets, epoch: int, step: int) -> dict[str, Targets]:
@@ -372,7 +373,8 @@ class Feed:
             rest = -np.expm1(law.log_p[positive].astype(np.float64))  # 0 where there is no other item to draw
             log_q = log_q - np.log(np.where(rest > 0, rest, 1.0))[:, None].astype(log_q.dtype)
         return Targets(
-            **{name: getattr(targets, name) for name in ("task", "row", "event", "item", "actions", "weights")},
+            **{name: getattr(targets, name)
+               for name in ("task", "row", "event", "item", "actions", "weights", "marks")},
             negatives=torch.from_numpy(items), log_q=torch.from_numpy(law.log_p[positive]),
             log_q_negatives=torch.from_numpy(log_q),
         )

@@ -59,5 +59,6 @@ def take_apart(interactions: Interactions, catalogue: Catalogue) -> tuple[Intera
         interactions, offsets=np.append(starts, len(order)).astype(np.int64), item=np.asarray(interactions.item)[order],
         timestamp=None if time is None else np.asarray(time)[order], actions=np.asarray(interactions.actions)[order],
         features=np.asarray(interactions.features)[order], user_ids=None,
+        marks=None if interactions.marks is None else np.asarray(interactions.marks)[order],
     )
     return apart, order, user[order][starts]

@@ -70,6 +70,7 @@ class Targets(_Tensors):
 
     Shapes: row, event (P) int64 (the predicted event's index in its row; it may be one past the last),
     item (P) int64, actions (P, A), in the action task the labels (P, K) of those that are predicted, weights (P),
+    marks (P, M) of the predicted events, or None where the data has none,
     negatives (P, k), (B, k), (k) or None, log_q (P) and log_q_negatives like negatives, the log-probability under the
     law that drew them: given that it is not the positive, where that was removed from each position's draw.
     """
@@ -83,6 +84,7 @@ class Targets(_Tensors):
     negatives: Tensor | None = None
     log_q: Tensor | None = None
     log_q_negatives: Tensor | None = None
+    marks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.row)

@@ -35,11 +35,15 @@ def read_coat(files: Sequence[Path], config: CoatConfig, seed: int) -> Log:
     at = np.lexsort((order[kind, user, item], kind, user))
     kind, user, item = kind[at], user[at], item[at]
     rating = ratings[kind, user, item].astype(np.float32)
+    propensity = _shares(propensity, files[2])
     items = ItemTable(ids=np.arange(1, chosen.shape[1] + 1), categories=categories(features, files[3], files[4]),
-                      columns={"propensity": _shares(propensity, files[2]).mean(axis=0)})
+                      columns={"propensity": propensity.mean(axis=0)})
+    drawn = (shown > 0).mean(axis=1)  # of those shown at random each coat is as likely as any
+    marks = {"random": (kind == 1).astype(np.float32),
+             "propensity": np.where(kind == 1, drawn[user], propensity[user, item]).astype(np.float32)}
     return Log(user + 1, item + 1, None, {"like": (rating >= config.like).astype(np.float32), "rating": rating},
                items=items, users=people(files[5], files[6], len(chosen)) if len(files) > 5 else None,
-               file_order=True, removed={"chosen, and shown at random as well": int(twice.sum())},
+               marks=marks, file_order=True, removed={"chosen, and shown at random as well": int(twice.sum())},
                facts={"shown at random": f"{int((kind == 1).sum())} events, the last of each user"})
 
 

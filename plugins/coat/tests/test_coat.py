@@ -20,6 +20,8 @@ FILES = {
     "propensities.ascii": "0.1 0.2 0.3\n0.3 0.4 0.5\n",
     "user_item_features/item_features.ascii": "1 0 1 0\n0 1 0 0\n1 0 1 1\n",
     "user_item_features/item_features_map.txt": "gender:men\ngender:women\ncolor:red\ncolor:of the sea: blue",
+    "user_item_features/user_features.ascii": "1 0 1\n0 1 0\n",
+    "user_item_features/user_features_map.txt": "gender:men\ngender:women\nage:over 60\n",
 }
 
 
@@ -65,6 +67,37 @@ def test_small_tables_by_hand(tmp_path, read):
             for name, each in catalogue.categories.items()}
     assert told == {"gender": [["men"], ["women"], ["men"]], "color": [["red"], [], ["of the sea: blue", "red"]]}
     assert prepared.card["removed"]["chosen, and shown at random as well"] == 1
+
+
+def test_marks_say_how_likely_each_event_was(tmp_path, read):
+    put(tmp_path)
+    found = read("coat").interactions
+    assert found.mark_names == ("random", "propensity")
+    by_event = {(user, item): (random, round(float(e), 6)) for user, item, random, e in
+                zip(found.user.tolist(), found.item.tolist(), found.mark("random"), found.mark("propensity"),
+                    strict=True)}
+    two_of_three = round(float(np.float32(2 / 3)), 6)
+    assert by_event == {(0, 3): (0, 0.3), (0, 1): (1, two_of_three), (0, 2): (1, two_of_three),
+                        (1, 1): (0, 0.3), (1, 2): (1, two_of_three), (1, 3): (1, two_of_three)}
+
+
+def test_people_are_grouped_by_what_is_told_of_them(tmp_path, read):
+    put(tmp_path, user_features="1 0 1\n0 1 1\n")
+    with pytest.raises(DataError, match=r"user_groups: by 'age' its users are in 1 group\. Expected 2 to"):
+        read("coat", user_groups="age")
+    groups = read("coat", user_groups="gender").groups["gender"]
+    assert groups.labels == ("men", "women") and groups.code.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("1 0 1\n", r"user_features\.ascii: 1\. Expected 2, a line for each person\."),
+    ("1 1 1\n0 1 0\n", r"user_features\.ascii: line 1 has more than one gender\. Expected one at most\. Copy"),
+])
+def test_people_who_do_not_fit_are_told(tmp_path, read, text, message):
+    put(tmp_path, user_features=text)
+    with pytest.raises(DataError, match=message):
+        read("coat", user_groups="gender")
+    assert read("coat").groups == {}  # nobody asks
 
 
 def test_what_counts_as_liked(tmp_path, read):

@@ -43,7 +43,9 @@ def refuse_parity(config: ParityConfig, context: BuildContext) -> str | None:
 
 
 def needs_of_ips(config: IPSConfig) -> Needs:
-    return Needs(features=frozenset({config.column}) if config.propensity == "column" else frozenset())
+    column = frozenset({config.column})
+    return Needs(features=column if config.propensity == "column" else frozenset(),
+                 marks=column if config.propensity == "mark" else frozenset())
 
 
 def refuse_ips(config: IPSConfig, context: BuildContext) -> str | None:
@@ -57,8 +59,7 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
     return [
         ObjectiveSpec(name="ips", config=IPSConfig, build=build_ips, source=SOURCE, needs=needs_of_ips,
                       refuse=refuse_ips),
-        ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE,
-                      needs=Needs(tasks=frozenset({"next_item"}))),
+        ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE),
         ObjectiveSpec(name="demographic_parity", config=ParityConfig, build=build_parity, source=SOURCE,
                       refuse=refuse_parity),
     ]

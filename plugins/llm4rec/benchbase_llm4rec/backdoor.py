@@ -5,18 +5,19 @@ import torch
 from torch import Tensor, nn
 
 from benchbase import BuildContext
-from benchbase.data.batches import Batch
+from benchbase.data.batches import Batch, Targets
 from benchbase.nn import ItemBias, Objective
 
 from .config import BackdoorConfig
 
 
 class PopularityBackdoor(Objective):
-    """A term of popularity in the scores of training alone; it has no loss of its own.
+    """A term of popularity in the scores, or the log-odds of actions, of training alone; it has no loss of its own.
 
-    Additive: s = f(u, i) + g(z_i), g learned for each bin of log popularity, of mean 0 under P(z). The adjusted score
-    sum over z of P(z) sigmoid(f + g(z)) ascends with f, so ranking by f is ranking by it. Multiplicative: exp(s) =
-    exp(f) pop^power, and pop^inject in ranking. Source: Ma et al. 2025, P(Y | do(i)) = sum over z of P(Y | i, z) P(z),
+    Additive: s = f(u, i) + g(z_i), g learned for each bin of log popularity, of actions for each action, of mean 0
+    under P(z). The adjusted score sum over z of P(z) sigmoid(f + g(z)) ascends with f, so ranking by f is ranking by
+    it; it is what an action's probability is. Multiplicative: exp(s) = exp(f) pop^power, and pop^inject in ranking and
+    predicting. Source: Ma et al. 2025, P(Y | do(i)) = sum over z of P(Y | i, z) P(z),
     where the form is left open; multiplicative after Zhang et al. 2021, Causal intervention for leveraging popularity
     bias in recommendation, here on the odds of a softmax.
     """
@@ -29,7 +30,8 @@ class PopularityBackdoor(Objective):
         if self.additive:
             bins = popularity_bins(counts, config.bins)
             share = np.bincount(bins, counts if config.prior == "events" and counts.any() else None)
-            self.effect = nn.Parameter(torch.zeros(len(share)))
+            actions = (len(context.predicted),) if "action" in context.tasks else ()
+            self.effect = nn.Parameter(torch.zeros(len(share), *actions))
             self.register_buffer("bins", torch.from_numpy(bins), persistent=False)
             self.register_buffer("share", torch.from_numpy(share / share.sum()).to(kind), persistent=False)
         else:
@@ -40,11 +42,26 @@ class PopularityBackdoor(Objective):
         self.log_popularity: Tensor
 
     def score_term(self, batch: Batch, items: Tensor, phase: str) -> ItemBias | None:
-        """The term of popularity in training; in ranking nothing, or what is injected."""
+        """The term of popularity in training; in ranking nothing, or what is injected; nothing of actions."""
         if self.additive:
-            return ItemBias((self.effect - self.share @ self.effect)[self.bins]) if phase == "train" else None
+            return ItemBias(self._g()[self.bins]) if phase == "train" and self.effect.dim() == 1 else None
         power = self.power if phase == "train" else self.inject
         return ItemBias(power * self.log_popularity) if power else None
+
+    def action_logits(self, logits: Tensor, targets: Targets, batch: Batch, phase: str) -> Tensor:
+        """f + g(z) in training; the log-odds of the adjusted probability in predicting."""
+        item = targets.item - 1
+        if not self.additive:
+            power = self.power if phase == "train" else self.inject
+            return logits + (power * self.log_popularity[item]).unsqueeze(1).to(logits.dtype)
+        if phase == "train":
+            return logits + self._g()[self.bins[item]]
+        adjusted = torch.einsum("z,pzk->pk", self.share.double(), (logits.unsqueeze(1) + self._g()).double().sigmoid())
+        return torch.logit(adjusted, 1e-12).to(logits.dtype)
+
+    def _g(self) -> Tensor:
+        """The effect of each bin, (bins) or (bins, K), of mean 0 under P(z)."""
+        return self.effect - self.share @ self.effect
 
 
 def popularity_bins(counts: np.ndarray, bins: int) -> np.ndarray:

@@ -8,12 +8,13 @@ from benchbase import Config
 
 
 class IPSConfig(Config):
-    """How likely each item was to be shown, e(i), and the least that this is taken for."""
+    """How likely each item, or each event, was to be shown, and the least that this is taken for."""
 
-    propensity: Literal["popularity", "column"] = Field(
-        "popularity", description="e(i): guessed by training events, (n_i / max n)^power, or a column of the catalogue"
+    propensity: Literal["popularity", "column", "mark"] = Field(
+        "popularity", description="e: guessed by training events, (n_i / max n)^power; a catalogue's column, e(i); "
+                                  "or a mark of events, e(u, i)"
     )
-    column: str = Field("propensity", min_length=1, description="the catalogue's column with e(i), from 0 to 1")
+    column: str = Field("propensity", min_length=1, description="name of the column or mark with e, from 0 to 1")
     power: float = Field(0.5, ge=0, le=4, description="exponent of popularity, eta")
     clip: float = Field(0.05, gt=0, le=1, description="least propensity: no example weighs more than 1 / clip")
 

@@ -24,7 +24,7 @@ def propensities(config: IPSConfig, context: BuildContext) -> np.ndarray:
 
 def why_not(config: IPSConfig, context: BuildContext) -> str | None:
     """Why a column of the catalogue holds no propensities, or None."""
-    if config.propensity == "popularity":
+    if config.propensity != "column":
         return None
     e = np.asarray(context.catalogue.columns[config.column])[1:]
     if e.dtype.kind not in "fiu":

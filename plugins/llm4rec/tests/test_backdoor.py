@@ -132,3 +132,49 @@ def test_parameters_of_the_other_form_are_refused(config, name, form):
     with pytest.raises(ValidationError, match=f"{name} has no say in the {form} form. "
                                               "Leave it out, or take the other form."):
         Config(**config)
+
+
+def of_actions(counts=None, **config):
+    """The part in the action task, two actions, and targets."""
+    context = replace(tiny_context(), tasks=("action",), item_counts=np.concatenate([[0], np.arange(30) ** 2]))
+    made = PopularityBackdoor(Config(**config), context).double()
+    if made.additive:
+        torch.manual_seed(0)
+        torch.nn.init.normal_(made.effect)
+    batch, targets = tiny_batch(task="action", dtype=torch.float64)
+    return made, torch.randn(len(targets), 2, dtype=torch.float64), targets, batch
+
+
+def test_an_action_is_explained_by_its_items_bin_and_predicted_by_all_bins():
+    made, logits, targets, batch = of_actions(bins=4)
+    g = (made.effect - made.share @ made.effect).detach()
+    assert g.shape == (4, 2) and torch.allclose(made.share @ g, torch.zeros(2).double(), atol=1e-6)
+    trained = made.action_logits(logits, targets, batch, "train")
+    torch.testing.assert_close(trained, logits + g[made.bins[targets.item - 1]])
+    predicted = torch.sigmoid(made.action_logits(logits, targets, batch, "score"))
+    by_hand = sum(share * torch.sigmoid(logits + effect) for share, effect in zip(made.share, g, strict=True))
+    torch.testing.assert_close(predicted, by_hand)
+    others = replace(targets, item=targets.item.flip(0))
+    torch.testing.assert_close(torch.sigmoid(made.action_logits(logits, others, batch, "score")), predicted)
+    assert made.score_term(batch, ITEMS, "train") is None
+
+
+def test_one_bin_is_nothing_to_adjust_for():
+    made, logits, targets, batch = of_actions(bins=1)
+    for phase in ("train", "score"):
+        torch.testing.assert_close(made.action_logits(logits, targets, batch, phase), logits)
+
+
+def test_odds_of_actions_by_popularity():
+    made, logits, targets, batch = of_actions(form="multiplicative", power=0.5, inject=0.2)
+    popularity = (np.arange(30) ** 2 + 1) / (np.arange(30) ** 2 + 1).mean()
+    log_popularity = torch.from_numpy(np.log(popularity))[targets.item - 1, None]
+    for phase, power in (("train", 0.5), ("score", 0.2)):
+        torch.testing.assert_close(made.action_logits(logits, targets, batch, phase), logits + power * log_popularity,
+                                   rtol=1e-6, atol=1e-6)
+
+
+def test_extreme_odds_stay_finite():
+    made, logits, targets, batch = of_actions()
+    for size in (-1e4, 1e4):
+        assert torch.isfinite(made.action_logits(logits * 0 + size, targets, batch, "score")).all()

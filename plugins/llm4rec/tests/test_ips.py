@@ -9,6 +9,7 @@ from benchbase_llm4rec import benchbase_objectives
 from benchbase_llm4rec.ips import InversePropensity
 from benchbase_llm4rec.propensity import propensities, why_not
 
+from benchbase.errors import RunError
 from benchbase.testing.build import make_model, train_step
 from benchbase.testing.tiny import tiny_causal, tiny_softmax
 from benchbase.testing.world import tiny_batch, tiny_context
@@ -125,3 +126,30 @@ def test_a_column_of_names_is_refused():
 def test_what_is_good_is_not_refused():
     assert why_not(Config(), tiny_context()) is None
     assert why_not(Config(propensity="column"), with_column(np.full(30, 0.5))) is None
+
+
+def marked(*values):
+    """Targets of which each has a mark, and the context that names it."""
+    batch, targets = tiny_batch(dtype=torch.float64)
+    marks = torch.tensor([*values] * len(targets), dtype=torch.float64)[: len(targets), None]
+    return replace(tiny_context(), mark_names=("propensity",)), batch, replace(targets, marks=marks)
+
+
+def test_a_mark_is_each_events_own_propensity():
+    context, batch, targets = marked(0.5, 0.01, 1.0)
+    made = InversePropensity(Config(propensity="mark", clip=0.1), context).double()
+    torch.testing.assert_close(made.example_weights(targets, batch)[:4], torch.tensor([2.0, 10, 1, 2]).double())
+    weighed = replace(targets, weights=made.example_weights(targets, batch))
+    logged = made.logs(None, weighed, batch)
+    share = float((targets.marks[:, 0] < 0.1).double().mean())
+    assert float(logged["clipped"]) == pytest.approx(share)
+    assert SPEC.resolve("needs", Config(propensity="mark", column="shown")).marks == {"shown"}
+    assert why_not(Config(propensity="mark"), context) is None
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, 1.5, float("nan")])
+def test_a_mark_that_is_no_propensity_is_told(wrong):
+    context, batch, targets = marked(0.5, wrong)
+    made = InversePropensity(Config(propensity="mark"), context).double()
+    with pytest.raises(RunError, match=rf"ips: the mark propensity holds {wrong:g} for an event\. Expected shares"):
+        made.example_weights(targets, batch)

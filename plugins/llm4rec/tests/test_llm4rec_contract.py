@@ -51,3 +51,13 @@ class TestParity(ObjectiveContract):
 class TestParityOfThePrior(ObjectiveContract):
     spec = SPECS["demographic_parity"]
     config = SPECS["demographic_parity"].config(game="prior", strength=2.0, hidden=8)
+
+
+class TestBackdoorOfActions(ObjectiveContract):
+    spec = SPECS["popularity_backdoor"]
+    config = spec.config(bins=3)
+    names_matter = True
+    task = "action"
+
+    def context(self):
+        return replace(tiny_context(), tasks=("action",))
