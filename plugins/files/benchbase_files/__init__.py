@@ -18,11 +18,13 @@ def build(config: FilesConfig, context: DataContext) -> Log:
 def files(config: FilesConfig, context: DataContext) -> list[Path]:
     """Every file the log is read from."""
     if config.format == "recbole":
-        from .recbole import find_inter, find_item
+        from .recbole import find_inter, find_item, find_user
 
         inter = find_inter(context, config.path)
-        return [path for path in (inter, find_item(inter)) if path is not None]
-    given = [config.path, config.times, None if config.items is None else config.items.path]
+        users = find_user(inter) if config.user_groups else None
+        return [path for path in (inter, find_item(inter), users) if path is not None]
+    tables = (None if table is None else table.path for table in (config.items, config.users))
+    given = [config.path, config.times, *tables]
     return [find_file(context, path) for path in given if path is not None]
 
 

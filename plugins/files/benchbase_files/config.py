@@ -22,6 +22,7 @@ class Columns(Config):
     timestamp: Column | None = Field("timestamp", description="Time of the event; null: the file has none")
     actions: tuple[Column, ...] = Field((), description="Kinds of feedback (rating, click, ...), as numbers")
     features: tuple[Column, ...] = Field((), description="Other numbers of the event (play time, ...)")
+    marks: tuple[Column, ...] = Field((), description="Numbers of the event that no model reads (propensity, ...)")
     domain: Column | None = Field(None, description="Domain of the item; must be the same in all its events")
 
 
@@ -35,6 +36,15 @@ class Items(Config):
     categories: tuple[str, ...] = Field((), description="Columns that hold several labels each")
     category_separator: str = Field("|", min_length=1, description="What stands between two labels")
     domain: str | None = Field(None, description="Column of the item's domain")
+    separator: str | None = Field(None, min_length=1, max_length=1, description="Default: comma or tab")
+
+
+class Users(Config):
+    """A table of users, one row each, of which `user_groups` names the columns that are read."""
+
+    path: Path = Field(description="The table; looked up like the log")
+    format: Table = Field("csv", description="Form of the table")
+    id: str = Field("user", description="Column of the user id")
     separator: str | None = Field(None, min_length=1, max_length=1, description="Default: comma or tab")
 
 
@@ -56,6 +66,8 @@ class FilesConfig(DatasetConfig):
     times: Path | None = Field(None, description="File parallel to a `sequence` file: lines `user time [time ...]`")
     file_order: bool = Field(True, description="Equal times keep the file's order; false: a seeded hash decides")
     items: Items | None = Field(None, description="A table of items (csv, tsv, parquet)")
+
+    users: Users | None = Field(None, description="A table of users (csv, tsv, parquet), for user_groups")
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +96,7 @@ class FilesConfig(DatasetConfig):
         if self.items is not None and self.columns.domain is not None:
             raise ValueError("columns.domain and an item table are both given. Name the domain in items.domain.")
         self._check_items()
+        self._check_users()
         self._check_separator()
         self._check_encoding()
         self._check_places()
@@ -103,6 +116,16 @@ class FilesConfig(DatasetConfig):
             raise ValueError(f"items.{wrong[0]} means nothing for format recbole, whose `.item` file is beside the "
                              "log and says it itself. Remove it.")
 
+    def _check_users(self) -> None:
+        if self.format == "recbole" and self.users is not None:
+            raise ValueError("users means nothing for format recbole, whose `.user` file is beside the log. Remove it.")
+        if self.users is not None and not self.user_groups:
+            raise ValueError("users is given, and user_groups names no column of it. Expected some. Name them, or "
+                             "remove users.")
+        if self.format != "recbole" and self.user_groups and self.users is None:
+            raise ValueError(f"user_groups names {', '.join(self.user_groups)}, and no table tells of users. Expected "
+                             "users: {path: ...}. Give it.")
+
     def _check_separator(self) -> None:
         mark = self.separator
         if mark is not None and not (len(mark) == 1 or (len(mark) == 2 and mark[0] == mark[1])):
@@ -118,7 +141,7 @@ class FilesConfig(DatasetConfig):
 
     def _check_places(self) -> None:
         every = [self.columns.user, self.columns.item, self.columns.timestamp, self.columns.domain]
-        every += [*self.columns.actions, *self.columns.features]
+        every += [*self.columns.actions, *self.columns.features, *self.columns.marks]
         kind: type = str if self.header or self.format == "parquet" else int
         if self.format in ("csv", "tsv", "parquet", "recbole"):
             for column in every:

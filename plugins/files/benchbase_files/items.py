@@ -1,14 +1,14 @@
-"""Items: a table with one row an item; ids as the log has them, other columns numbers where all values are."""
+"""Tables with one row an item, or a user; ids as the log has them, columns of items numbers where all values are."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, find_file, reading
+from benchbase.data import ItemTable, UserTable, find_file, reading
 from benchbase.errors import DataError, nearest
 
-from .config import Items
+from .config import Items, Users
 from .delimited import Layout
 from .fields import Field, ids, named_twice, problem
 
@@ -29,6 +29,18 @@ def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
     )
 
 
+def read_users(config: Users, groups: Sequence[str], context: DataContext, strings: bool) -> UserTable:
+    """What the table says of users in the columns `groups`, as text; `strings`: the log's user ids are strings.
+
+    Errors: `DataError` with file and line.
+    """
+    path = find_file(context, config.path)
+    table = Items(format=config.format, id=config.id, categories=tuple(groups), separator=config.separator)
+    named, found = (_parquet(path, table, "user") if config.format == "parquet"
+                    else _delimited(path, table, strings, "user"))
+    return UserTable(found, {name: named[name].astype(str).to_numpy(dtype=object) for name in groups})
+
+
 def labels(text: Any, separator: str) -> tuple[str, ...]:
     """The labels that a text holds, with the separator between them."""
     return tuple(label for label in str(text).split(separator) if label)
@@ -39,30 +51,30 @@ def _features(config: Items) -> list[str]:
     return list(dict.fromkeys((*config.columns, *config.categories, *([config.domain] if config.domain else []))))
 
 
-def _parquet(path: Path, config: Items) -> tuple[dict[str, Any], Any]:
+def _parquet(path: Path, config: Items, role: str = "item") -> tuple[dict[str, Any], Any]:
     """The columns by name and the ids, as the file's own types have them."""
     import pyarrow.parquet as pq
 
     from .parquet import read_parquet
 
-    key = Field("item", "id", config.id)
+    key = Field(role, "id", config.id)
     found = read_parquet(path, [key], "s")[key]
     names = pq.read_schema(path).names
     for name in _features(config):
-        _known(path, name, names)
+        _known(path, name, names, role)
     frame = pq.read_table(path, columns=_features(config)).to_pandas()
     # A null is no label; among columns to keep it stays what pandas makes of it.
     loose = {*config.categories, config.domain}
     return {name: frame[name].where(frame[name].notna(), "") if name in loose else frame[name] for name in frame}, found
 
 
-def _delimited(path: Path, config: Items, strings: bool) -> tuple[dict[str, Any], Any]:
+def _delimited(path: Path, config: Items, strings: bool, role: str = "item") -> tuple[dict[str, Any], Any]:
     """The columns by name as text and the ids: integers where every one is and the log's are, else as they stand."""
     import pandas as pd
 
     layout = Layout(path, config.separator or ("," if config.format == "csv" else "\t"), True, "utf-8")
     features = [Field("feature", "text", name) for name in _features(config)]
-    found, values = read_rows(layout, Field("item", "id", config.id), features, "items.separator")
+    found, values = read_rows(layout, Field(role, "id", config.id), features, f"{role}s.separator")
     named = {str(f.column): pd.Series(column, dtype=str) for f, column in zip(features, values, strict=True)}
     return named, ids(found, strings)
 
@@ -77,8 +89,9 @@ def read_rows(layout: Layout, key: Field, features: Sequence[Field], setting: st
         rows = layout.rows()
         line, names = next(rows, (0, []))
         if not names:
-            raise DataError(f"{path}: the file is empty. Expected a row an item under a header. Check the path.")
-        place, *places = (_known(path, str(field.column), names) for field in (key, *features))
+            raise DataError(f"{path}: the file is empty. Expected a row for each {key.role} under a header. "
+                            "Check the path.")
+        place, *places = (_known(path, str(field.column), names, key.role) for field in (key, *features))
         texts: list[str] = []
         values: list[list[str]] = [[] for _ in places]
         for line, row in rows:
@@ -97,12 +110,12 @@ def read_rows(layout: Layout, key: Field, features: Sequence[Field], setting: st
     return texts, values
 
 
-def _known(path: Path, name: str, names: list[str]) -> int:
+def _known(path: Path, name: str, names: list[str], role: str) -> int:
     """The place of a column among those of the file."""
     if name not in names:
-        raise DataError(f"{path}: no item column {name!r}. {nearest(name, names, 'Columns')}")
+        raise DataError(f"{path}: no {role} column {name!r}. {nearest(name, names, 'Columns')}")
     if names.count(name) > 1:
-        raise named_twice(str(path), Field("the item table", "label", name))
+        raise named_twice(str(path), Field(f"the {role} table", "label", name))
     return names.index(name)
 
 

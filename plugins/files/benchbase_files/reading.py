@@ -21,11 +21,13 @@ def read_log(config: FilesConfig, context: DataContext) -> Log:
         return _read_atomic(config, context)
     else:
         log = _read_table(config, context)
-    if config.items is None:
-        return log
-    from .items import read_items
+    from .items import read_items, read_users
 
-    return replace(log, items=read_items(config.items, context, _strings(log.item)))
+    if config.items is not None:
+        log = replace(log, items=read_items(config.items, context, _strings(log.item)))
+    if config.users is not None:
+        log = replace(log, users=read_users(config.users, config.user_groups, context, _strings(log.user)))
+    return log
 
 
 def _strings(ids: Any) -> bool:
@@ -36,11 +38,12 @@ def _strings(ids: Any) -> bool:
 
 
 def _read_atomic(config: FilesConfig, context: DataContext) -> Log:
-    from .recbole import find_inter, not_read, read_inter, read_item
+    from .recbole import find_inter, not_read, read_inter, read_item, read_user
 
     path, wanted = find_inter(context, config.path), fields(config)
     log = _as_log(config, path, wanted, read_inter(path, config, wanted))
-    return replace(log, items=read_item(path, config, _strings(log.item)), facts=not_read(path, config))
+    return replace(log, items=read_item(path, config, _strings(log.item)),
+                   users=read_user(path, config, _strings(log.user)), facts=not_read(path, config))
 
 
 def _read_table(config: FilesConfig, context: DataContext) -> Log:
@@ -70,8 +73,9 @@ def _as_log(config: FilesConfig, path: Any, wanted: list[Field], columns: dict[F
         {str(field.column): columns[field] for field in wanted if field.role == "action"},
         {str(field.column): columns[field] for field in wanted if field.role == "feature"},
         _domains(path, take) if "domain" in take else None,
-        time.ticks,
-        config.file_order,
+        ticks=time.ticks,
+        file_order=config.file_order,
+        marks={str(field.column): columns[field] for field in wanted if field.role == "mark"},
     )
 
 
@@ -85,6 +89,7 @@ def fields(config: FilesConfig) -> list[Field]:
         found.append(Field("timestamp", "time", columns.timestamp))
     found += [Field("action", "number", column) for column in columns.actions]
     found += [Field("feature", "number", column) for column in columns.features]
+    found += [Field("mark", "number", column) for column in columns.marks]
     if columns.domain is not None:
         found.append(Field("domain", "label", columns.domain))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, find_file, find_folder, reading
+from benchbase.data import ItemTable, UserTable, find_file, find_folder, reading
 from benchbase.errors import DataError, nearest
 
 from .config import FilesConfig, Items
@@ -25,7 +25,7 @@ FITTING = {"id": ("token",), "time": ("float", "token"), "number": ("float", "to
 """Types that a column of the log may have, by the kind of its values."""
 
 OTHERS = (".user", ".kg", ".link", ".net")
-"""Atomic files that hold what a log has no place for."""
+"""Atomic files that are not read, but for what `user_groups` names of users."""
 
 BETWEEN = " "
 """What stands between the members of a sequence."""
@@ -104,7 +104,7 @@ def open_atomic(path: Path, config: FilesConfig) -> Atomic:
 def read_inter(path: Path, config: FilesConfig, wanted: list[Field]) -> dict[Field, Any]:
     """The wanted columns of the log, by field. Errors: `DataError` with file and line."""
     atomic = open_atomic(path, config)
-    settings = {"action": "columns.actions", "feature": "columns.features"}
+    settings = {"action": "columns.actions", "feature": "columns.features", "mark": "columns.marks"}
     typed = [atomic.typed(field, FITTING[field.kind], settings.get(field.role, f"columns.{field.role}"))
              for field in wanted]
     found = read_delimited(atomic.layout, typed, config.timestamp_unit)
@@ -141,6 +141,28 @@ def read_item(inter: Path, config: FilesConfig, strings: bool) -> ItemTable | No
     )
 
 
+def find_user(inter: Path) -> Path | None:
+    """The `.user` file beside a `.inter` file, if there is one."""
+    return _beside(inter, ".user")
+
+
+def read_user(inter: Path, config: FilesConfig, strings: bool) -> UserTable | None:
+    """What the table beside the log says of users in the columns that `user_groups` names; `strings`: their ids in the
+    log are strings. Errors: `DataError` with file and line.
+    """
+    if not config.user_groups:
+        return None
+    path = find_user(inter)
+    if path is None:
+        raise DataError(f"{inter}: no .user file beside it. Expected one, since user_groups is given. Remove it.")
+    atomic = open_atomic(path, config)
+    fields = [_feature(atomic, name, ("token", "float"), "user_groups") for name in config.user_groups]
+    key = atomic.typed(Field("user", "id", config.columns.user), ("token",), "columns.user")
+    found, values = read_rows(atomic.layout, key, fields, "separator")
+    return UserTable(ids(found, strings), {name: np.array(texts, dtype=object)
+                                           for name, texts in zip(config.user_groups, values, strict=True)})
+
+
 def _by_type(atomic: Atomic, key: str) -> Items:
     of = {kind: tuple(name for name in atomic.types if name != key and atomic.types[name] in kind)
           for kind in (("token", "float"), ("token_seq",))}
@@ -168,10 +190,12 @@ def _column(texts: list[str], kind: str) -> np.ndarray:
 
 def not_read(inter: Path, config: FilesConfig) -> dict[str, str]:
     """What lies beside the log, or in its table of items, and has no place in a data set: a line of the card."""
-    beside = [path.name for suffix in OTHERS if (path := _beside(inter, suffix)) is not None]
+    others = [suffix for suffix in OTHERS if suffix != ".user" or not config.user_groups]
+    beside = [path.name for suffix in others if (path := _beside(inter, suffix)) is not None]
     left = []
     if config.items is None and (item := find_item(inter)) is not None:
         vectors = [name for name, kind in open_atomic(item, config).types.items() if kind == "float_seq"]
         left = [f"{name} of {item.name} (float_seq)" for name in vectors]
     told = ", ".join([*beside, *left])
-    return {"not read": f"{told}: there is no place for it yet"} if told else {}
+    hint = " (user_groups reads .user)" if any(".user" in name for name in beside) else ""
+    return {"not read": f"{told}{hint}"} if told else {}

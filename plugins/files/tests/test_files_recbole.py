@@ -66,7 +66,8 @@ def test_names_come_without_types_and_columns_stand_in_any_order(atomic):
     assert (found.interactions.action_names, found.interactions.feature_names) == (("plays",), ("secs",))
     assert found.card["config"]["columns"]["user"] == "who"
     assert atomic().card["config"]["columns"] == {
-        "user": "user_id", "item": "item_id", "timestamp": "timestamp", "actions": [], "features": [], "domain": None,
+        "user": "user_id", "item": "item_id", "timestamp": "timestamp", "actions": [], "features": [], "marks": [],
+        "domain": None,
     }
 
 
@@ -133,9 +134,9 @@ def test_a_token_with_blanks_is_one_category_and_an_empty_one_none(atomic):
 def test_what_has_no_place_stands_on_the_card(atomic):
     assert "facts" not in atomic().card
     card = atomic(item=ITEM, user="user_id:token\n1\n", kg="no matter").card
-    told = "ml.user, ml.kg, vector of ml.item (float_seq): there is no place for it yet"
+    told = "ml.user, ml.kg, vector of ml.item (float_seq) (user_groups reads .user)"
     assert card["facts"] == {"not read": told} and f"not read:         {told}" in render(card)
-    assert atomic(item=ITEM, items={"columns": ["year"]}).card["facts"]["not read"].startswith("ml.user, ml.kg: ")
+    assert atomic(item=ITEM, items={"columns": ["year"]}).card["facts"]["not read"].startswith("ml.user, ml.kg (user")
 
 
 def test_a_changed_item_file_is_read_again(atomic):
@@ -302,7 +303,7 @@ def test_ml_100k_as_recbole_has_it(read, real_data):
     card = found.card
     assert (card["users"], card["items"], card["events"]) == (943, 1682, 100_000)
     assert card["time_span"] == [874_724_710, 893_286_638] and card["items_not_listed"] == 0
-    assert card["facts"] == {"not read": "ml-100k.user: there is no place for it yet"}
+    assert card["facts"] == {"not read": "ml-100k.user (user_groups reads .user)"}
     assert found.catalogue.columns["release_year"][1] == "1995"
     assert {"Animation", "Children's", "Sci-Fi"} <= set(found.catalogue.categories["class"].labels)
     ratings, counts = np.unique(found.interactions.actions[:, 0], return_counts=True)
@@ -323,3 +324,31 @@ def test_the_files_are_those_that_are_read(atomic, tmp_path):
     names = [path.name for path in spec.files(FilesConfig(path="set", format="recbole"),
                                               DataContext(folders=(tmp_path,)))]
     assert names == ["ml.inter", "ml.item"]
+
+
+USER = "user_id:token\tgender:token\tage:float\thobbies:token_seq\n2\tF\t24\ta b\n1\tM\t\ta\n"
+
+
+def test_users_are_grouped_by_what_their_file_says(atomic):
+    made = atomic(user=USER, user_groups=["gender"])
+    assert made.groups["gender"].labels == ("F", "M") and made.groups["gender"].code.tolist() == [1, 0]
+    assert "not read" not in made.card.get("facts", {})
+    assert {file["name"] for file in made.card["files"]} == {"ml.inter", "ml.user"}
+
+
+@pytest.mark.parametrize(("user", "groups", "message"), [
+    (None, "gender", r"ml\.inter: no \.user file beside it\. Expected one, since user_groups is given\. Remove it"),
+    (USER, "sex", r"no column 'sex' for user_groups\. .*Columns: age, gender, hobbies, user_id\. Set user_groups"),
+    (USER, "hobbies", r"column 'hobbies' is of type token_seq\. Expected token or float for user_groups\. Name another"),
+    (USER, "age", r"user_groups: by 'age' its users are in 1 group\. Expected 2 to"),
+])
+def test_users_who_cannot_be_grouped_are_told(atomic, user, groups, message):
+    with pytest.raises(DataError, match=message):
+        atomic(**({} if user is None else {"user": user}), user_groups=groups)
+
+
+def test_marks_of_atomic_files(atomic):
+    found = atomic(columns={"marks": ["rating"]}).interactions
+    assert found.mark_names == ("rating",) and found.mark("rating").tolist() == [1, 5, 3.5]
+    with pytest.raises(DataError, match=r"no column 'rated' for mark\. Columns: .*Set columns\.marks"):
+        atomic(columns={"marks": ["rated"]})

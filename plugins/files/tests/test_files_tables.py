@@ -518,7 +518,7 @@ def test_bad_item_tables_are_refused(read, tmp_path):
     with pytest.raises(DataError, match=r"items\.csv: no item column 'titel'\. Did you mean 'title'\? Columns: item"):
         read(path="log.csv", format="csv", items={"path": "items.csv", "columns": ["titel"]})
     (tmp_path / "items.csv").write_text("")
-    with pytest.raises(DataError, match=r"items\.csv: the file is empty\. Expected a row an item under a header"):
+    with pytest.raises(DataError, match=r"items\.csv: the file is empty\. Expected a row for each item under a header"):
         read(path="log.csv", format="csv", items={"path": "items.csv"})
 
 
@@ -624,3 +624,64 @@ def test_a_long_log_equals_its_plain_reading(read, tmp_path, monkeypatch):
     found = read(path="log.csv", format="csv", header=False, columns={"user": 1, "item": 2, "timestamp": 3})
     expected = rows[np.lexsort((rows[:, 2], rows[:, 0]))]
     assert [event[:3] for event in events(found)] == [tuple(row) for row in expected.tolist()]
+
+
+def test_marks_are_numbers_that_no_model_reads(read, tmp_path):
+    (tmp_path / "log.csv").write_text(CSV)
+    found = read(path="log.csv", format="csv", columns={"marks": ["rating"]}).interactions
+    assert found.mark_names == ("rating",) and found.mark("rating").tolist() == [1, 5, 3.5]
+    assert found.action_names == found.feature_names == ()
+
+
+def users_in(form, tmp_path):
+    """A table of users 1, 2 and one who is not in the log, as a file of a form."""
+    rows = {"uid": [2, 1, 9], "gender": ["F", None, "M"], "plan": ["free", "paid", "paid"]}
+    if form == "parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.table(rows), tmp_path / "users.parquet")
+    else:
+        mark = {"csv": ",", "tsv": "\t"}[form]
+        lines = zip(*([name, *("" if value is None else str(value) for value in values)]
+                      for name, values in rows.items()), strict=True)
+        (tmp_path / f"users.{form}").write_text("".join(mark.join(line) + "\n" for line in lines))
+    return {"path": f"users.{form}", "format": form, "id": "uid"}
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
+def test_users_of_a_table_are_grouped(read, tmp_path, form):
+    (tmp_path / "log.csv").write_text(CSV)
+    table = users_in(form, tmp_path)
+    made = read(path="log.csv", format="csv", users=table, user_groups="plan")
+    assert made.groups["plan"].labels == ("free", "paid") and made.groups["plan"].code.tolist() == [1, 0]
+    with pytest.raises(DataError, match=r"user_groups: by 'gender' its users are in 1 group\. Expected 2 to"):
+        read(path="log.csv", format="csv", users=table, user_groups="gender")
+    with pytest.raises(DataError, match=rf"users\.{form}: no user column 'plans'\. Did you mean 'plan'\?"):
+        read(path="log.csv", format="csv", users=table, user_groups="plans")
+
+
+def test_a_sequence_file_has_users_too(read, tmp_path):
+    (tmp_path / "log.txt").write_text("1 5 6 7\n2 6 5\n")
+    made = read(path="log.txt", format="sequence", users=users_in("csv", tmp_path), user_groups="plan")
+    assert made.groups["plan"].code.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("parameters", "message"), [
+    ({"users": {"path": "u.csv"}}, r"users is given, and user_groups names no column of it\. Expected some\. Name"),
+    ({"user_groups": "age"}, r"user_groups names age, and no table tells of users\. Expected users: {path: \.\.\.}"),
+    ({"user_groups": "age", "users": {"path": "u.csv"}, "format": "recbole"}, r"users means nothing for format recb"),
+])
+def test_users_and_their_groups_go_together(parameters, message):
+    with pytest.raises(ValidationError, match=message):
+        FilesConfig(**{"path": "log", "format": "csv", **parameters})
+
+
+def test_users_tables_that_do_not_fit_are_refused(read, tmp_path):
+    (tmp_path / "log.csv").write_text(CSV)
+    for text, message in (("", r"users\.csv: the file is empty\. Expected a row for each user under a header"),
+                          ("user,age\n1\n", r"users\.csv:2: 1 columns.*Expected 2.*or set users\.separator"),
+                          ("user,age\n,3\n", r"users\.csv:2: user is empty\. Expected an id")):
+        (tmp_path / "users.csv").write_text(text)
+        with pytest.raises(DataError, match=message):
+            read(path="log.csv", format="csv", users={"path": "users.csv"}, user_groups="age")
