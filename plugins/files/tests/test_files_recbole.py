@@ -339,7 +339,7 @@ def test_users_are_grouped_by_what_their_file_says(atomic):
 @pytest.mark.parametrize(("user", "groups", "message"), [
     (None, "gender", r"ml\.inter: no \.user file beside it\. Expected one, since user_groups is given\. Remove it"),
     (USER, "sex", r"no column 'sex' for user_groups\. .*Columns: age, gender, hobbies, user_id\. Set user_groups"),
-    (USER, "hobbies", r"column 'hobbies' is of type token_seq\. Expected token or float for user_groups\. Name another"),
+    (USER, "hobbies", r"column 'hobbies' is of type token_seq\. Expected token or float for user_groups\. Name"),
     (USER, "age", r"user_groups: by 'age' its users are in 1 group\. Expected 2 to"),
 ])
 def test_users_who_cannot_be_grouped_are_told(atomic, user, groups, message):

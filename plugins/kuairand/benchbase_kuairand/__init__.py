@@ -26,7 +26,7 @@ def build_clicks(config: ClicksConfig, context: DataContext) -> Log:
     """Read the clicked showings and their videos."""
     from .reading import read_clicks
 
-    return read_clicks(kuairand_files(config, context))
+    return read_clicks(config, kuairand_files(config, context))
 
 
 def kuairand_files(config: ClicksConfig | KuaiRandConfig, context: DataContext) -> list[Path]:

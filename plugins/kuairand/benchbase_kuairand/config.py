@@ -27,6 +27,11 @@ class ReleaseConfig(DatasetConfig):
         """What the file of the videos is called."""
         return f"video_features_basic_{self.size}.csv"
 
+    @property
+    def users_names(self) -> list[str]:
+        """What the file of the users is called, where they are grouped."""
+        return [f"user_features_{self.size}.csv"] if self.user_groups else []
+
 
 class ClicksConfig(ReleaseConfig):
     """Videos that users clicked among those the app recommended."""
@@ -36,7 +41,7 @@ class ClicksConfig(ReleaseConfig):
     @property
     def names(self) -> list[str]:
         """What all files are called that are read."""
-        return [*self.standard(self.period), self.videos_name]
+        return [*self.standard(self.period), self.videos_name, *self.users_names]
 
 
 class KuaiRandConfig(ReleaseConfig):
@@ -77,4 +82,4 @@ class KuaiRandConfig(ReleaseConfig):
     @property
     def names(self) -> list[str]:
         """What all files are called that are read."""
-        return self.logs + ([self.videos_name] if self.videos else [])
+        return self.logs + ([self.videos_name] if self.videos else []) + self.users_names

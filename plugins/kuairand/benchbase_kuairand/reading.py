@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchbase.data import ItemTable, Log, counts_before
+from benchbase.data import ItemTable, Log, UserTable, counts_before
 from benchbase.data.table import Column, Table, whole
 
-from .config import KuaiRandConfig
+from .config import ClicksConfig, KuaiRandConfig
 
 MILLISECONDS = 1000
 
@@ -107,9 +107,31 @@ LABELS = {"video_type": "kind", "upload_type": "upload", "music_type": "music", 
 """The columns that become categories, with what they are called."""
 
 
+GROUPS = ("user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author",
+          *(f"{what}_user_num_range" for what in ("follow", "fans", "friend")), "register_days_range")
+"""What users may be grouped by, of their file."""
+
+USERS = Table(
+    {
+        "user_id": ID,
+        **dict.fromkeys(GROUPS[:4], WORD),
+        **{f"{what}_user_num{end}": WORD for what in ("follow", "fans", "friend") for end in ("", "_range")},
+        "register_days": WORD,
+        "register_days_range": WORD,
+        **{f"onehot_feat{place}": WORD for place in range(18)},
+    },
+    separator=",",
+    header=True,
+    quotes=True,
+)
+
+UNKNOWN = ("UNKNOWN", "-124", "-124.0")
+"""What stands where nothing is known."""
+
+
 def read_release(config: KuaiRandConfig, files: list[Path]) -> Log:
     """The log of a release; order of equal milliseconds is left to the seeded hash. Errors: `DataError`."""
-    logs, videos = files[: len(config.logs)], files[len(config.logs) :]
+    logs, videos, users = _parted(files, len(config.logs), int(config.videos))
     events, again = _once(_events(logs))
     user, video, time = (events[name] for name in ("user_id", "video_id", "time_ms"))
     flags = {name: events[column] for column, name in ACTIONS.items()}
@@ -118,17 +140,22 @@ def read_release(config: KuaiRandConfig, files: list[Path]) -> Log:
         features |= counts_before(user, video, time, flags)
     play_time = np.log1p(events["play_time_ms"] / MILLISECONDS).astype(np.float32)
     return Log(user, video, time, {**flags, "play_time": play_time}, features,
-               _videos(videos[0], config.domain == "music") if videos else None,
+               _videos(videos[0], config.domain == "music") if videos else None, _users(users),
                ticks=MILLISECONDS, file_order=False,
                removed={"showings that are logged again": again} if again else {})
 
 
-def read_clicks(files: list[Path]) -> Log:
+def _parted(files: list[Path], n_logs: int, n_videos: int) -> tuple[list[Path], list[Path], list[Path]]:
+    """The files of logs, of videos and of users."""
+    return files[:n_logs], files[n_logs : n_logs + n_videos], files[n_logs + n_videos :]
+
+
+def read_clicks(config: ClicksConfig, files: list[Path]) -> Log:
     """The clicked showings of a release, whether each was viewed long, and the categories of their videos.
 
     Whatever was shown and not clicked is left out while it is read. Errors: `DataError`.
     """
-    *logs, videos = files
+    logs, (videos,), users = _parted(files, len(config.standard(config.period)), 1)
     shown = 0
 
     def clicked(chunk: Any) -> Any:
@@ -140,8 +167,8 @@ def read_clicks(files: list[Path]) -> Log:
     left_out = {"showings without a click": shown - len(events["user_id"]) - again,
                 "showings that are logged again": again}
     return Log(events["user_id"], events["video_id"], events["time_ms"], {"long_view": events["long_view"]}, {},
-               _videos(videos, False, np.unique(events["video_id"])), ticks=MILLISECONDS, file_order=False,
-               removed={why: count for why, count in left_out.items() if count})
+               _videos(videos, False, np.unique(events["video_id"])), _users(users),
+               ticks=MILLISECONDS, file_order=False, removed={why: count for why, count in left_out.items() if count})
 
 
 def _events(paths: list[Path], narrow: Mapping[str, Any] = SHOWINGS,
@@ -202,6 +229,18 @@ def _videos(path: Path, by_music: bool, among: np.ndarray | None = None) -> Item
     domain = np.array(["".join(labels) for labels in categories["music"]], object) if by_music else None
     columns = {"author": table["author_id"].to_numpy(), "duration": seconds.astype(np.float32)}
     return ItemTable(table["video_id"].to_numpy(), categories, columns, domain)
+
+
+def _users(files: list[Path]) -> UserTable | None:
+    """What the file of the users, if it is read, tells of each."""
+    import pandas as pd
+
+    if not files:
+        return None
+    table = pd.concat([chunk[["user_id", *GROUPS]].astype(dict.fromkeys(GROUPS, "str"))
+                       for chunk in USERS.read(files[0])])
+    columns = {name: table[name].where(~table[name].isin((*UNKNOWN, "nan")), "").to_numpy(object) for name in GROUPS}
+    return UserTable(table["user_id"].to_numpy(), columns)
 
 
 def _labels(texts: Any) -> list[tuple[str, ...]]:

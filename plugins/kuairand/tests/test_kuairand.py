@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from benchbase_kuairand import benchbase_datasets
 from benchbase_kuairand.config import ClicksConfig, KuaiRandConfig
-from benchbase_kuairand.reading import LOG, VIDEOS
+from benchbase_kuairand.reading import LOG, USERS, VIDEOS
 
-from benchbase.data import MissingFile, table
+from benchbase.data import MissingFile, split, table
 from benchbase.errors import DataError
 from benchbase.testing.contracts import DatasetContract
 
@@ -381,3 +381,61 @@ class TestRandom(DatasetContract):
 class TestClicks(DatasetContract):
     spec = benchbase_datasets()[1]
     config = ClicksConfig()
+
+
+USER_FILE = "user_features_pure.csv"
+
+
+def person(user, **given):
+    row = {**dict.fromkeys(USERS.columns, 0), "user_id": user, "user_active_degree": "full_active", **given}
+    return ",".join(str(row[name]) for name in USERS.columns)
+
+
+@pytest.mark.parametrize("name", ["kuairand", "kuairand_clicks"])
+def test_users_are_grouped_by_what_their_file_says(read, tmp_path, name):
+    put_all(tmp_path)
+    put(tmp_path, LATE, [line(2, 9, 9_000, is_click=1), line(3, 7, 9_500, is_click=1)])
+    people = [person(3, fans_user_num_range='"[1,10)"', is_live_streamer=-124), person(2, fans_user_num_range="0"),
+              person(1, user_active_degree="UNKNOWN", is_live_streamer=1, fans_user_num_range="0")]
+    put(tmp_path, USER_FILE, people, USERS.columns)
+    found = read(name, user_groups=["fans_user_num_range", "is_live_streamer"])
+    assert found.groups["fans_user_num_range"].labels == ("0", "[1,10)")
+    assert found.groups["fans_user_num_range"].code.tolist() == [0, 0, 1]
+    assert found.groups["is_live_streamer"].code.tolist() == [1, 0, -1]
+    assert read(name).groups == {}
+    with pytest.raises(DataError, match=r"by 'user_active_degree' its users are in 1 group\. Expected 2"):
+        read(name, user_groups="user_active_degree")
+
+
+def test_a_file_of_users_that_does_not_fit_names_its_line(read, tmp_path):
+    put_all(tmp_path)
+    put(tmp_path, USER_FILE, [person(1), person("x")], USERS.columns)
+    with pytest.raises(DataError, match=r"user_features_pure\.csv:3: user_id is 'x'\. Expected a number from 0 on\."):
+        read("kuairand", user_groups="is_video_author")
+    (tmp_path / USER_FILE).unlink()
+    with pytest.raises(MissingFile, match=r"user_features_pure\.csv"):
+        read("kuairand", user_groups="is_video_author")
+
+
+def test_what_was_drawn_at_random_is_evaluated_alone(read, tmp_path):
+    put_all(tmp_path)
+    put(tmp_path, RANDOM, [line(user, 8, 9_900, is_rand=1) for user in (1, 2)])
+    found = read("kuairand", log="both")
+    how = {"name": "random_exposure", "valid": 0, "test_from": START // 1000 + 9, "valid_from": START // 1000 + 9}
+    divided = split(found.interactions, found.catalogue, how, "each")
+    assert [found.interactions.item[event] for event in divided.test_events] == [2, 2]  # the second video is 8
+    assert divided.facts["events"] == {"train": 3, "valid": 0, "test": 2, "unused": 2}
+
+
+def test_users_of_the_published_file(read, tmp_path, real_data):
+    real = real_data("kuairand-pure")
+    (tmp_path / f"{LATE}.gz").symlink_to(real / "log_standard_4_25_to_5_08_pure.csv.gz")
+    (tmp_path / f"{USER_FILE}.gz").symlink_to(real / f"{USER_FILE}.gz")
+    found = read("kuairand", user_groups=["user_active_degree", "is_video_author", "is_live_streamer"], period="late",
+                 videos=False, counts=False)
+    with gzip.open(real / f"{USER_FILE}.gz", "rt") as stream:
+        people = {int(row["user_id"]): row for row in csv.DictReader(stream)}
+    for name, groups in found.groups.items():
+        told = [groups.labels[code] if code >= 0 else None for code in groups.code]
+        published = [people[user][name] for user in found.interactions.user_ids.tolist()]
+        assert told == [None if value in ("UNKNOWN", "-124") else value for value in published], name
