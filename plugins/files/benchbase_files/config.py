@@ -30,7 +30,10 @@ class Items(Config):
     """A table of items, one row each; of a `recbole` data set: which columns of its `.item` file are what."""
 
     path: Path | None = Field(None, description="The table; looked up like the log")
-    format: Table = Field("csv", description="Form of the table")
+    format: Table | Literal["json"] = Field(
+        "csv", description="Form of the table; json: one mapping of item ids to lists of labels, which become the one "
+                           "column that `categories` names"
+    )
     id: str = Field("item", description="Column of the item id")
     columns: tuple[str, ...] = Field((), description="Columns to keep as they are (title, year, ...)")
     categories: tuple[str, ...] = Field((), description="Columns that hold several labels each")
@@ -110,11 +113,22 @@ class FilesConfig(DatasetConfig):
             return
         if not atomic and self.items.path is None:
             raise ValueError("items has no path. Expected that of a table of items. Give items.path.")
+        if self.items.format == "json":
+            self._check_mapping(self.items)
         said = ("category_separator", "format", "id", "path", "separator")
         wrong = [name for name in said if getattr(self.items, name) != getattr(Items(), name)]
         if atomic and wrong:
             raise ValueError(f"items.{wrong[0]} means nothing for format recbole, whose `.item` file is beside the "
                              "log and says it itself. Remove it.")
+
+    def _check_mapping(self, items: Items) -> None:
+        said = ("category_separator", "columns", "domain", "id", "separator")
+        if wrong := [name for name in said if getattr(items, name) != getattr(Items(), name)]:
+            raise ValueError(f"items.{wrong[0]} means nothing for items.format json, a mapping of ids to labels. "
+                             "Remove it.")
+        if len(items.categories) != 1:
+            raise ValueError(f"items.categories names {len(items.categories)} columns. Expected one for items.format "
+                             "json: what its labels are called.")
 
     def _check_users(self) -> None:
         if self.format == "recbole" and self.users is not None:

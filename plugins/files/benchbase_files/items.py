@@ -1,12 +1,13 @@
 """Tables with one row an item, or a user; ids as the log has them, columns of items numbers where all values are."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchbase import DataContext
-from benchbase.data import ItemTable, UserTable, find_file, reading
-from benchbase.errors import DataError, nearest
+from benchbase.data import ItemTable, UserTable, find_file, open_text, reading
+from benchbase.errors import DataError, brief, nearest
 
 from .config import Items, Users
 from .delimited import Layout
@@ -20,6 +21,9 @@ def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
     """
     assert config.path is not None, "FilesConfig asks for it"
     path = find_file(context, config.path)
+    if config.format == "json":
+        found, sets = read_mapping(path)
+        return ItemTable(ids(found, strings), {config.categories[0]: sets})
     named, found = _parquet(path, config) if config.format == "parquet" else _delimited(path, config, strings)
     return ItemTable(
         found,
@@ -27,6 +31,25 @@ def read_items(config: Items, context: DataContext, strings: bool) -> ItemTable:
         {name: _typed(named[name]) for name in config.columns},
         None if config.domain is None else named[config.domain].astype(object).to_numpy(),
     )
+
+
+def read_mapping(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The ids of a JSON mapping and the labels of each, numbers as text, each label once. Errors: `DataError`."""
+    with reading(path), open_text(path) as stream:
+        text = stream.read()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON ({brief(error)}). Expected one mapping of item ids to lists of labels. "
+                        "Copy it again, or set items.format.") from None
+    if not isinstance(found, dict) or not found:
+        raise DataError(f"{path}: {'an empty mapping' if found == {} else f'a {type(found).__name__}'}. Expected one "
+                        "mapping of item ids to lists of labels. Set items.format.")
+    for item, labels in found.items():
+        if not isinstance(labels, list) or not all(type(each) in (str, int) and str(each).strip() for each in labels):
+            raise DataError(f"{path}: the labels of {item!r} are {labels!r:.40}. Expected a list of texts or whole "
+                            "numbers. Mend them.")
+    return list(found), [tuple(dict.fromkeys(map(str, each))) for each in found.values()]
 
 
 def read_users(config: Users, groups: Sequence[str], context: DataContext, strings: bool) -> UserTable:

@@ -685,3 +685,47 @@ def test_users_tables_that_do_not_fit_are_refused(read, tmp_path):
         (tmp_path / "users.csv").write_text(text)
         with pytest.raises(DataError, match=message):
             read(path="log.csv", format="csv", users={"path": "users.csv"}, user_groups="age")
+
+
+MAPPED = {"path": "labels.json", "format": "json", "categories": ["attribute"]}
+
+
+def test_a_mapping_of_items_to_labels(read, tmp_path):
+    (tmp_path / "log.txt").write_text("1 5 6 7\n2 6 5\n")
+    (tmp_path / "labels.json").write_text('{"7": [3, 12, 3], "5": [], "99": ["x"]}')
+    found = read(path="log.txt", format="sequence", items=MAPPED).catalogue.categories["attribute"]
+    assert found.labels == ("12", "3") and [found.of(item).tolist() for item in (1, 2, 3)] == [[], [], [0, 1]]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[1]", r"labels\.json: a list\. Expected one mapping of item ids to lists of labels\. Set items\.format"),
+    ("{}", r"labels\.json: an empty mapping\. Expected one"),
+    ("", r"labels\.json: no JSON \(.*\)\. Expected one mapping"),
+    ("[" * 100_000, r"labels\.json: no JSON \(.*\)\. Expected one mapping"),
+    ('{"5": 3}', r"labels\.json: the labels of '5' are 3\. Expected a list of texts or whole numbers\. Mend them"),
+    ('{"5": [" "]}', r"the labels of '5' are \[' '\]\. Expected"),
+    ('{"5": [true]}', r"the labels of '5' are \[True\]\. Expected"),
+    ('{"8": ["a"]}', r"no id of the item table occurs in the log"),
+])
+def test_a_file_that_is_no_such_mapping_is_refused(read, tmp_path, text, message):
+    (tmp_path / "log.txt").write_text("1 5 6 7\n2 6 5\n")
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(path="log.txt", format="sequence", items=MAPPED)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"columns": ["x"]}, r"items\.columns means nothing for items\.format json, a mapping of ids to labels\. Remove"),
+    ({"categories": []}, r"items\.categories names 0 columns\. Expected one for items\.format json"),
+])
+def test_of_a_mapping_only_its_labels_are_named(change, message):
+    with pytest.raises(ValidationError, match=message):
+        FilesConfig(path="log.txt", format="sequence", items=MAPPED | change)
+
+
+@pytest.mark.parametrize(("name", "items", "labels"), [("Beauty", 12_101, 637), ("LastFM", 3_646, 388)])
+def test_the_attributes_that_s3rec_publishes(read, real_data, name, items, labels):
+    folder = real_data("amazon-s3rec")
+    found = read(path=folder / f"{name}.txt", format="sequence",
+                 items=MAPPED | {"path": folder / f"{name}_item2attributes.json"}).catalogue
+    assert found.n_items == items and len(found.categories["attribute"].labels) == labels

@@ -431,8 +431,8 @@ def test_users_of_the_published_file(read, tmp_path, real_data):
     real = real_data("kuairand-pure")
     (tmp_path / f"{LATE}.gz").symlink_to(real / "log_standard_4_25_to_5_08_pure.csv.gz")
     (tmp_path / f"{USER_FILE}.gz").symlink_to(real / f"{USER_FILE}.gz")
-    found = read("kuairand", user_groups=["user_active_degree", "is_video_author", "fans_user_num_range"], period="late",
-                 videos=False, counts=False)
+    names = ["user_active_degree", "is_video_author", "fans_user_num_range"]
+    found = read("kuairand", user_groups=names, period="late", videos=False, counts=False)
     with gzip.open(real / f"{USER_FILE}.gz", "rt") as stream:
         people = {int(row["user_id"]): row for row in csv.DictReader(stream)}
     for name, groups in found.groups.items():
