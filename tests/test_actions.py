@@ -342,6 +342,7 @@ class Louder(Objective):
 
     def action_logits(self, logits, targets, batch, phase):
         self.seen.append((phase, float(targets.actions.abs().sum()), targets.item.clone()))
+        assert targets.marks is None
         if self.wrong:
             return logits[:, :1]
         return logits * 2 + 1 if phase == "train" else logits
@@ -357,6 +358,7 @@ class TestLogOddsOfObjectives:
         louder, plain = self.made(), experiment()
         group = train_batches(plain)[0]
         assert group.targets.actions.abs().sum() > 0
+        group = replace(group, targets=replace(group.targets, marks=group.targets.actions.clone()))
         found = []
         for made, phase in ((plain, "train"), (louder, "train"), (plain, "score"), (louder, "score")):
             model = made.model.eval()

@@ -1,9 +1,13 @@
 """What a model is for groups of users: every figure equals a loop, a probe finds what there is, and records say it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from benchbase import metrics
+from benchbase.data import Groups
 from benchbase.evaluate import assess, group_figures, watching
 from benchbase.evaluate import groups as module
 from benchbase.evaluate.probe import probe_auc
@@ -15,7 +19,8 @@ from benchbase.testing.build import make_experiment
 from benchbase.testing.tiny import tiny_bce, tiny_causal, tiny_softmax
 from benchbase.testing.world import World, tiny_data, tiny_world
 
-PROTOCOL = {"split": "leave_one_out", "window": 8, "filter_seen": "none", "targets": "each"}
+PROTOCOL = {"split": {"name": "leave_last", "valid": 1, "test": 3}, "window": 8, "filter_seen": "none",
+            "targets": "each"}
 
 
 @pytest.fixture
@@ -27,26 +32,44 @@ def ranked():
 
 def test_figures_of_a_ranking_equal_loops(ranked):
     experiment, watch, found = ranked
-    groups = experiment.data.prepared.groups["gender"]
-    figures = group_figures(experiment, found, "ndcg@5", watch)
+    code = experiment.data.prepared.groups["gender"].code
+    assert len(found) > 1.5 * len(set(found.user.tolist()))  # users have several events
+    figures = group_figures(experiment, found, "ndcg@5", 5, watch)
     users, values = found.user_values("ndcg@5")
-    for code, label in enumerate("FM"):
-        expected = np.mean([value for user, value in zip(users, values, strict=True) if groups.code[user] == code])
+    for place, label in enumerate("FM"):
+        expected = np.mean([value for user, value in zip(users, values, strict=True) if code[user] == place])
         assert figures.values[f"gender.{label}.ndcg@5"] == pytest.approx(expected)
-    shown = [[], []]
-    for user, items in zip(found.user, found.top_items, strict=True):
-        if groups.code[user] >= 0:
-            shown[groups.code[user]] += items.tolist()
-    shares = [np.bincount(each, minlength=31) / len(each) for each in shown]
-    assert figures.values["gender.exposure_gap@5"] == pytest.approx(np.abs(shares[0] - shares[1]).sum() / 2)
-    assert 0 < figures.chance["gender.exposure_gap@5"] < 1 and figures.values["gender.threshold_gap"] >= 0
+    gap = exposure(found, code)
+    assert figures.values["gender.exposure_gap@5"] == pytest.approx(gap)
+    random, known, drawn = np.random.default_rng(0), np.unique(found.user)[code[np.unique(found.user)] >= 0], []
+    for _ in range(20):
+        other = code.copy()
+        other[known] = random.permutation(code[known])
+        drawn.append(exposure(found, other))
+    assert figures.chance["gender.exposure_gap@5"] == pytest.approx(np.mean(drawn))
+    mine = code[watch.user]
+    above = watch.scores > np.median(watch.scores[mine >= 0])
+    rates = [above[mine == place].mean() for place in (0, 1)]
+    assert figures.values["gender.threshold_gap"] == pytest.approx(abs(rates[0] - rates[1]))
     assert 0 <= figures.values["gender.probe_auc"] <= 1 and figures.chance["gender.probe_auc"] == 0.5
+
+
+def exposure(found, code):
+    """The gap of what two groups are shown, user by user."""
+    shown = np.zeros((2, 31))
+    for user in np.unique(found.user):
+        if code[user] >= 0:
+            items = found.top_items[found.user == user].ravel()
+            shown[code[user]] += np.bincount(items, minlength=31) / (found.user == user).sum()
+    shares = shown / shown.sum(axis=1, keepdims=True)
+    return np.abs(shares[0] - shares[1]).sum() / 2
 
 
 def test_each_user_is_watched_once_at_the_first_ranked_event(ranked):
     experiment, watch, found = ranked
     assert watch.user.tolist() == sorted(set(found.user.tolist()))
     first = [int(np.flatnonzero(found.user == user)[0]) for user in watch.user]
+    assert any((found.user == user).sum() > 1 for user in watch.user)
     model, feed = experiment.model.eval(), experiment.feed
     events = experiment.data.prepared.interactions.offsets[found.user[first]] + found.event[first]
     for chunk in feed.score_batches(events, 64):
@@ -57,6 +80,31 @@ def test_each_user_is_watched_once_at_the_first_ranked_event(ranked):
     np.testing.assert_allclose(watch.scores[np.arange(len(first)), item - 1], score, atol=1e-5)
 
 
+def test_small_groups_have_no_part_in_any_figure(ranked):
+    """One of fewer than ten would say something of each of them."""
+    experiment, watch, found = ranked
+    code = experiment.data.prepared.groups["gender"].code.copy()
+    who = np.unique(found.user)[:6]
+    labels = ("F", "M", "X")
+    groups = [Groups(np.where(np.isin(np.arange(len(code)), who), 2, code).astype(np.int16), labels),
+              Groups(np.where(np.isin(np.arange(len(code)), who), -1, code).astype(np.int16), labels)]
+    figures = []
+    for each in groups:
+        prepared = replace(experiment.data.prepared, groups={"gender": each})
+        changed = replace(experiment, data=replace(experiment.data, prepared=prepared))
+        figures.append(group_figures(changed, found, "ndcg@5", 5, watch))
+    assert figures[0].values == figures[1].values and not any(".X." in name for name in figures[0].values)
+    few = replace(experiment.data.prepared, groups={"gender": Groups(np.minimum(groups[0].code, 1) * 0, ("F", "M"))})
+    assert group_figures(replace(experiment, data=replace(experiment.data, prepared=few)), found, "ndcg@5", 5).values \
+        .keys() == {"gender.F.ndcg@5"}
+
+
+def test_without_lists_of_that_length_there_is_no_gap_of_exposure(ranked):
+    experiment, watch, found = ranked
+    for k in (0, 6):
+        assert not any("exposure" in name for name in group_figures(experiment, found, "ndcg@5", k, watch).values)
+
+
 def test_of_more_users_and_items_some_are_drawn(monkeypatch):
     monkeypatch.setattr(module, "MOST_USERS", 10)
     monkeypatch.setattr(module, "MOST_BYTES", 10 * 4 * 7)
@@ -64,7 +112,8 @@ def test_of_more_users_and_items_some_are_drawn(monkeypatch):
     watch = watching(experiment)
     found = assess(experiment, "test", 5, watch)
     assert watch.scores.shape == (10, 7) and len(set(watch.user.tolist())) == 10 and watch.states.shape[0] == 10
-    assert watch.scores.all() and group_figures(experiment, found, "ndcg@5", watch).values["gender.threshold_gap"] >= 0
+    assert watch.scores.all()
+    assert group_figures(experiment, found, "ndcg@5", 5, watch).values.keys() >= {"gender.exposure_gap@5"}
 
 
 def test_figures_of_predictions_are_those_of_a_groups_rows():
@@ -83,6 +132,34 @@ def test_figures_of_predictions_are_those_of_a_groups_rows():
     above = like > np.median(like[code >= 0])
     gap = abs(above[code == 0].mean() - above[code == 1].mean())
     assert figures["gender.threshold_gap.like"] == pytest.approx(gap)
+
+
+def test_a_metric_of_all_actions_is_of_those_that_every_group_has():
+    protocol = {"tasks": ["action"], "split": {"name": "temporal_ratio", "valid": 0.3, "test": 0.3}, "targets": "each",
+                "metrics": ["auc"]}
+    experiment = make_experiment(tiny_causal, objectives=[tiny_bce], protocol=protocol, layout="interleaved")
+    found = assess(experiment, "test")
+    code = experiment.data.prepared.groups["gender"].code[found.asked.user]
+    labels = found.asked.labels.copy()
+    labels[code == 0, 1] = False  # nobody of the first group shares
+    found = replace(found, asked=replace(found.asked, labels=labels))
+    figures = group_figures(experiment, found, "auc").values
+    for place, label in enumerate("FM"):
+        some = code == place
+        expected = metrics.auc(labels[some, 0], found.probabilities[some, 0])
+        assert figures[f"gender.{label}.auc"] == pytest.approx(expected)
+
+
+def test_the_probe_leaves_torch_as_it_was(ranked):
+    experiment, watch, found = ranked
+    before = torch.random.get_rng_state()
+    torch.set_default_dtype(torch.float64)  # a part may leave it so
+    try:
+        figures = group_figures(experiment, found, "ndcg@5", 5, watch).values
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert figures == group_figures(experiment, found, "ndcg@5", 5, watch).values
 
 
 @pytest.mark.parametrize("kinds", [2, 3])
@@ -132,5 +209,5 @@ def test_without_groups_nobody_is_watched():
     bare = World(world.interactions, world.catalogue)
     experiment = make_experiment(tiny_causal, objectives=[tiny_softmax], protocol=PROTOCOL, world=bare)
     assert watching(experiment) is None
-    figures = group_figures(experiment, assess(experiment, "test", 5), "ndcg@5")
+    figures = group_figures(experiment, assess(experiment, "test", 5), "ndcg@5", 5)
     assert figures.values == {} == figures.chance

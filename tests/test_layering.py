@@ -35,7 +35,8 @@ MAY_MIX = {"train", "evaluate", "checkpoint"}
 NUMBERS_ONLY = {"metrics": {"errors"}, "stats": {"errors", "metrics"}}  # neither data nor nn
 WITH_TORCH = {"nn", "assemble", "train", "evaluate", "checkpoint", "tune", "testing"}
 # these packages and modules
-OPEN_TO_PLUGINS = {"errors", "data", "nn", "metrics", "data.batches", "data.sequences", "data.table"}
+OPEN_TO_PLUGINS = {"errors", "data", "nn", "metrics", "data.batches", "data.sequences", "data.table",
+                   "data.lines"}
 OPEN_TO_TESTS = {"errors", "data", "nn", "metrics", "specs", "testing"}  # with all modules in them
 FOREIGN_NAMES = re.compile(
     r"movie_?lens|(?<![a-z])ml[-_]?1m|kuairand|amazon|sasrec|bert4rec|hstu|genrank|causalrec|attnlfa|attnmvp|autocdsr"

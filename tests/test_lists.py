@@ -15,7 +15,8 @@ from benchbase.testing.tiny import tiny_causal, tiny_softmax
 @pytest.fixture
 def experiment():
     return make_experiment(tiny_causal, objectives=[tiny_softmax],
-                           protocol={"split": "leave_one_out", "window": 8, "filter_seen": "none", "targets": "each"})
+                           protocol={"split": {"name": "leave_last", "valid": 1, "test": 3}, "window": 8,
+                                     "filter_seen": "none", "targets": "each"})
 
 
 def loop(experiment, ranking, k):

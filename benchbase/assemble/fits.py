@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from ..config import Configuration, Part, Suite
-from ..data import SPLITS, Catalogue, Interactions
+from ..data import SPLITS, Interactions, Prepared
 from ..data.windows import WINDOWINGS
 from ..errors import PluginError, Refusal, brief, nearest
 from ..metrics import action_metric
@@ -32,11 +32,11 @@ def check(configuration: Configuration, suite: Suite, registry: Registry, data: 
         refuse("sequence.window", f"{configuration.sequence.window} events are more than the window that the protocol "
                f"allows, {suite.protocol.window}", f"at most {suite.protocol.window}")
     if configuration.recommender is None:
-        _Fit(configuration, suite, registry).check(interactions, catalogue)
+        _Fit(configuration, suite, registry).check(data.prepared)
     else:
         part = configuration.recommender
         needs = ask(registry, part, "needs")
-        _task_and_data(part, needs, suite, interactions, catalogue)
+        _task_and_data(part, needs, suite, data.prepared)
     _own_reasons(configuration, suite, registry, data)
 
 
@@ -97,9 +97,9 @@ def refuse(where: str, what: str, expected: str) -> NoReturn:
     raise Refusal(f"{where}: {what}. Expected {expected}.")
 
 
-def _task_and_data(part: Part, needs: Needs, suite: Suite, interactions: Interactions, catalogue: Catalogue) -> None:
+def _task_and_data(part: Part, needs: Needs, suite: Suite, prepared: Prepared) -> None:
     """Refuse a part whose tasks or data are not at hand."""
-    tasks = suite.protocol.tasks
+    tasks, interactions, catalogue = suite.protocol.tasks, prepared.interactions, prepared.catalogue
     if needs.tasks is not None and not needs.tasks & set(tasks):
         refuse(part.name, f"it does not fit tasks {', '.join(tasks)}", _one_of(needs.tasks))
     missing = [name for name, needed, there in (
@@ -113,7 +113,8 @@ def _task_and_data(part: Part, needs: Needs, suite: Suite, interactions: Interac
     categories = frozenset() if isinstance(needs.categories, bool) else needs.categories
     for what, wanted, known in (("categories", categories, catalogue.categories),
                                 ("item feature", needs.features, catalogue.columns),
-                                ("mark of events", needs.marks, interactions.mark_names)):
+                                ("mark of events", needs.marks, interactions.mark_names),
+                                ("groups of users by", needs.user_groups, prepared.groups)):
         if lacking := [f"{what} {name}" for name in sorted(wanted - set(known))]:
             refuse(part.name, f"the data set has no {', no '.join(lacking)}",
                    f"a data set that has; at hand: {', '.join(sorted(known)) or 'none'}")
@@ -133,13 +134,13 @@ class _Fit:
         self.attention = ask(registry, self.backbone, "attention")
         self.sites = frozenset(ask(registry, self.backbone, "sites"))
 
-    def check(self, interactions: Interactions, catalogue: Catalogue) -> None:
+    def check(self, prepared: Prepared) -> None:
         self._names_once()
-        self._layout(interactions)
+        self._layout(prepared.interactions)
         self._supervision()
         for part in self.configuration.parts():
             self._needs(part, self._needs_of(part))
-            _task_and_data(part, self._needs_of(part), self.suite, interactions, catalogue)
+            _task_and_data(part, self._needs_of(part), self.suite, prepared)
         for part in self.configuration.modifiers:
             self._honours(part, frozenset(ask(self.registry, part, "sites")))
         if self.configuration.compressor is not None:  # its tokens stand where a prefix stands

@@ -35,7 +35,7 @@ def build_context(configuration: Configuration, suite: Suite, data: RunData) -> 
         train=partial(train_events, interactions, data.split),
         action_names=interactions.action_names, **_predicted(suite, data), n_features=interactions.features.shape[1],
         n_domains=len(catalogue.domain_names), has_time=catalogue.has_time, tasks=suite.protocol.tasks, layout=layout,
-        groups=data.prepared.groups, mark_names=interactions.mark_names,
+        user_groups=data.prepared.groups, mark_names=interactions.mark_names,
     )
 
 

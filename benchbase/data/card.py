@@ -97,8 +97,9 @@ def render(card: Mapping[str, Any]) -> str:
     for name in ("actions", "features", "marks", "domains", "columns"):
         lines += _line(name, ", ".join(card.get(name, ())))
     lines += _line("categories", ", ".join(f"{name} ({n})" for name, n in card["categories"].items()))
-    lines += [line for name, sizes in card.get("groups", {}).items() for line in _line(
-        f"groups by {name}", ", ".join(f"{label} {n:,}" for label, n in sizes.items()))]
+    for name, sizes in card.get("groups", {}).items():
+        told = (f"{label} {n}" if isinstance(n, str) else f"{label} {n:,}" for label, n in sizes.items())
+        lines += _line(f"groups by {name}", ", ".join(told))
     if card.get("listed_items_without_events"):
         lines += _line(
             "catalogue",

@@ -78,7 +78,12 @@ def check(log: Log, where: str) -> None:
         raise DataError(
             f"{where}: the log has no events. Expected at least one. Check the file and the reader's filters."
         )
-    columns: dict[str, Any] = {"item": log.item, **log.actions, **log.features, **log.marks}
+    numbers = [*log.actions.items(), *log.features.items(), *log.marks.items()]
+    names = [name for name, _ in numbers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{where}: {twice[0]} names two columns of actions, features and marks. Expected each name "
+                        "once. Rename one.")
+    columns: dict[str, Any] = {"item": log.item, **dict(numbers)}
     if log.timestamp is not None:
         columns["timestamp"] = log.timestamp
     for name, values in columns.items():
@@ -86,7 +91,7 @@ def check(log: Log, where: str) -> None:
             raise DataError(f"{where}: column '{name}' has {len(values)} values. Expected {n}, one for each event.")
     if log.timestamp is not None:
         _check_time(np.asarray(log.timestamp), log.ticks, where)
-    for name, values in {**log.actions, **log.features, **log.marks}.items():
+    for name, values in numbers:
         values = np.asarray(values)
         if values.dtype.kind not in "iubf":
             raise DataError(f"{where}: column '{name}' is of type {values.dtype}. Expected numbers.")

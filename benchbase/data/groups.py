@@ -1,10 +1,11 @@
 """Groups: users by what is known of them, for figures that compare groups and for parts that must not tell them apart.
 
-What is known of a user stands in no record: only figures of whole groups do.
+What is known of a user stands in no record: only figures of groups of `FEWEST` users and more do.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from ..errors import DataError, nearest
 from .ids import find_ids
 from .log import UserTable
 
-MOST_GROUPS = 2**15 - 1
-"""Codes are int16, from 0."""
+MOST_GROUPS = 100
+"""Of one column; each is compared with each."""
+
+FEWEST = 10
+"""Users of a group, at least, for a figure of it to be told: one of fewer says something of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,11 @@ class Groups:
     def sizes(self) -> np.ndarray:
         """How many users each group has, (labels,) int64."""
         return np.bincount(self.code[self.code >= 0], minlength=len(self.labels))
+
+    def told(self) -> dict[str, int | str]:
+        """How many users each group has, of small ones that it is small."""
+        return {label: n if n >= FEWEST else f"fewer than {FEWEST}"
+                for label, n in zip(self.labels, self.sizes.tolist(), strict=True)}
 
 
 def make_groups(user_ids: np.ndarray, table: UserTable | None, wanted: Sequence[str], where: str = "log"
@@ -68,7 +77,7 @@ def _groups(columns: Mapping[str, np.ndarray], name: str, row: np.ndarray, where
         raise DataError(f"{where}: user_groups: nothing called '{name}' is known of its users. "
                         f"{nearest(name, columns, 'Known')}")
     values = np.asarray(columns[name]).astype(object)
-    told = ["" if place < 0 or values[place] is None else str(values[place]) for place in row.tolist()]
+    told = ["" if place < 0 or _is_unknown(values[place]) else str(values[place]) for place in row.tolist()]
     labels = tuple(sorted(set(told) - {""}))
     if not 2 <= len(labels) <= MOST_GROUPS:
         many = f"{len(labels)} group{'s' * (len(labels) != 1)}"
@@ -76,3 +85,8 @@ def _groups(columns: Mapping[str, np.ndarray], name: str, row: np.ndarray, where
                         f"to {MOST_GROUPS}. Leave it out, or check the filters.")
     code = {label: place for place, label in enumerate(labels)} | {"": -1}
     return Groups(np.array([code[each] for each in told], np.int16), labels)
+
+
+def _is_unknown(value: Any) -> bool:
+    """Nothing, or a number that is none, as columns of tables have it."""
+    return value is None or bool(value != value)

@@ -175,8 +175,7 @@ def _prepare(
     del log
     arrays, names = flatten(interactions, catalogue, groups)
     if groups:
-        facts["groups"] = {name: dict(zip(each.labels, each.sizes.tolist(), strict=True))
-                           for name, each in groups.items()}
+        facts["groups"] = {name: each.told() for name, each in groups.items()}
     card = make_card(spec, config, context.seed, interactions, catalogue, facts, sources)
     digest = content_hash(arrays, names)
     card["hash"] = digest

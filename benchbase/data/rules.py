@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from ..errors import ConfigError, Refusal, nearest
+from ..errors import ConfigError, DataError, Refusal, nearest
 from ..specs import Config
 from .draws import derive_seed
 from .interactions import Interactions
@@ -84,9 +84,11 @@ class GlobalTime(Fractions):
 
 
 class RandomExposure(GlobalTime):
-    """global_time, where only events that were shown at random are evaluated: an unbiased sample of what users like.
+    """global_time, where only events that were shown at random are evaluated: what the recommender of the log chose to
+    show has no say. A column of marks or features says which: 1 where an event was.
 
-    A column of marks or features says which: 1 where an event was.
+    Of tasks [action] this is an unbiased sample of what users do with what they are shown. Of next_item it is one only
+    where the log holds what was liked alone; else the target is what was drawn.
     """
 
     column: str = Field("random", min_length=1, description="Mark or feature of events that is 1 where at random")
@@ -136,8 +138,14 @@ def random_exposure(interactions: Interactions, config: RandomExposure, seed: in
     """As global_time; of the later parts those events alone that were shown at random, the rest is unused."""
     shown = _shown_at_random(interactions, config.column)
     part, facts = global_time(interactions, config, seed)
+    for value in (VALID, TEST):
+        if (part == value).any() and not (shown & (part == value)).any():
+            none = ", or choose valid: 0" if value == VALID else ""
+            raise DataError(f"split random_exposure: {config.column} is 1 in no event of the {PARTS[value]} part, in "
+                            f"{np.count_nonzero(shown):,} events in all. Expected some. Cut elsewhere, or name another "
+                            f"column{none}.")
     part[(part != TRAIN) & ~shown] = UNUSED
-    return part, {**facts, "shown_at_random": int(np.count_nonzero(shown))}
+    return part, {**facts, "shown_at_random": int(np.count_nonzero(shown & (part != TRAIN)))}
 
 
 def _shown_at_random(interactions: Interactions, column: str) -> np.ndarray:

@@ -1,16 +1,17 @@
 """What a model is for groups of users: metrics within each, what each is shown, and whether states tell them apart."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .. import metrics
-from ..assemble import Experiment
+from ..assemble import Experiment, settled
 from ..data import Groups
+from ..data.groups import FEWEST
 from .assess import Assessment
 from .predictions import Asked, Predictions
 from .probe import probe_auc
@@ -43,14 +44,20 @@ class Watch:
 
     def __call__(self, index: np.ndarray, scores: Tensor, states: Tensor | None) -> None:
         """Take in a chunk: scores (b, n_items) and states (b, D) of the ranked events at `index`."""
-        some = self.row[index] >= 0
-        at = self.row[index[some]]
-        self.scores[at] = scores.cpu().numpy()[some][:, self.items]
+        at = self.row[index]
+        some = np.flatnonzero(at >= 0)
+        if not len(some):
+            return
+        rows = torch.from_numpy(some).to(scores.device)
+        kept = scores[rows]
+        if len(self.items) < scores.shape[1]:
+            kept = kept[:, torch.from_numpy(self.items).to(scores.device)]
+        self.scores[at[some]] = kept.float().cpu().numpy()
         if states is None:
             return
         if self.states is None:
             self.states = np.zeros((len(self.user), states.shape[1]), np.float32)
-        self.states[at] = states.float().cpu().numpy()[some]
+        self.states[at[some]] = states[rows].float().cpu().numpy()
 
 
 def watching(experiment: Experiment) -> Watch | None:
@@ -70,54 +77,68 @@ class GroupFigures:
     chance: dict[str, float]
 
 
-def group_figures(experiment: Experiment, found: Assessment, metric: str, watch: Watch | None = None) -> GroupFigures:
-    """By each of the data set's groups: `metric` within each; of rankings the exposure gap of lists as long as its
-    cutoff, and where it was watched the threshold gap of scores and the probe of states; of predictions the threshold
-    gap of each action's probabilities.
+def group_figures(experiment: Experiment, found: Assessment, metric: str, k: int = 0, watch: Watch | None = None
+                  ) -> GroupFigures:
+    """By each of the data set's groups: `metric` within each; of rankings the exposure gap of the lists' first `k`, and
+    where it was watched the threshold gap of scores and the probe of states; of predictions the threshold gap of each
+    action's probabilities. Groups of fewer than `FEWEST` evaluated users have no part in any.
     """
     values: dict[str, float] = {}
     chance: dict[str, float] = {}
-    for name, groups in experiment.data.prepared.groups.items():
-        within = _rankings(found, groups, metric) if isinstance(found, Ranking) else _predictions(found, groups, metric)
-        told = dict(within)
-        if isinstance(found, Ranking):
-            k, n_items = metrics.parse(metric).cutoff, experiment.data.prepared.catalogue.n_items
-            if found.top_items.shape[1] >= k:
-                code = groups.code[found.user]
-                told[f"exposure_gap@{k}"] = metrics.exposure_gap(found.top_items, code, n_items, k)
-                by_chance = metrics.exposure_gap_by_chance(found.top_items, code, n_items, k)
-                chance[f"{name}.exposure_gap@{k}"] = by_chance
-            if watch is not None:
-                told |= _watched(watch, groups)
-        values |= {f"{name}.{what}": value for what, value in told.items() if math.isfinite(value)}
-    chance |= {name: 0.5 for name in values if name.endswith(".probe_auc")}
+    with settled(experiment.suite.train.threads):
+        for name, groups in experiment.data.prepared.groups.items():
+            code = _large(groups, found)
+            told, by_chance = (_of_ranking(experiment, found, groups, code, metric, k, watch)
+                               if isinstance(found, Ranking) else (_of_predictions(found, groups, code, metric), {}))
+            values |= {f"{name}.{what}": value for what, value in told.items() if math.isfinite(value)}
+            chance |= {f"{name}.{what}": value for what, value in by_chance.items()}
     return GroupFigures(values, {name: value for name, value in chance.items() if name in values})
 
 
-def _watched(watch: Watch, groups: Groups) -> dict[str, float]:
-    code = groups.code[watch.user]
-    found = {"threshold_gap": metrics.threshold_gap(watch.scores, code)}
-    if watch.states is not None:
-        found["probe_auc"] = probe_auc(watch.states[code >= 0], code[code >= 0])
-    return found
+def _large(groups: Groups, found: Assessment) -> np.ndarray:
+    """The group of every user (n_users,), -1 too for those of groups of whom few are evaluated."""
+    user = found.user if isinstance(found, Ranking) else found.asked.user
+    code = groups.code[np.unique(user)]
+    sizes = np.bincount(code[code >= 0], minlength=len(groups.labels))
+    small = np.append(sizes < FEWEST, True)  # the last is that of -1
+    return np.where(small[groups.code], -1, groups.code)
 
 
-def _rankings(found: Ranking, groups: Groups, metric: str) -> Iterator[tuple[str, float]]:
+def _of_ranking(experiment: Experiment, found: Ranking, groups: Groups, code: np.ndarray, metric: str, k: int,
+                watch: Watch | None) -> tuple[dict[str, float], dict[str, float]]:
+    """The figures of one column of groups, and what the gap of exposure and the probe would be by chance."""
     users, values = found.user_values(metric)
-    for place, label in enumerate(groups.labels):
-        some = groups.code[users] == place
-        if some.any():
-            yield f"{label}.{metric}", float(values[some].mean())
+    told = {f"{label}.{metric}": float(values[code[users] == place].mean())
+            for place, label in enumerate(groups.labels) if (code[users] == place).any()}
+    n_items = experiment.data.prepared.catalogue.n_items
+    chance: dict[str, float] = {}
+    if 1 <= k <= found.top_items.shape[1] and len(found):
+        given = found.top_items, code[found.user], n_items, k, found.user
+        told[f"exposure_gap@{k}"] = metrics.exposure_gap(*given)
+        chance[f"exposure_gap@{k}"] = metrics.exposure_gap_by_chance(*given)
+    if watch is not None:
+        mine = code[watch.user]
+        told["threshold_gap"] = metrics.threshold_gap(watch.scores, mine)
+        if watch.states is not None:
+            told["probe_auc"], chance["probe_auc"] = probe_auc(watch.states[mine >= 0], mine[mine >= 0]), 0.5
+    return told, chance
 
 
-def _predictions(found: Predictions, groups: Groups, metric: str) -> Iterator[tuple[str, float]]:
-    code = groups.code[found.asked.user]
-    for place, label in enumerate(groups.labels):
-        some = _only(found, code == place)
-        if len(some) and some.asked.told(metric):
-            yield f"{label}.{metric}", float(some.user_values(metric)[1].mean())
+def _of_predictions(found: Predictions, groups: Groups, code: np.ndarray, metric: str) -> dict[str, float]:
+    """A metric that names no action is the mean over those that it can be told of in every group."""
+    mine = code[found.asked.user]
+    within = {label: _only(found, mine == place) for place, label in enumerate(groups.labels) if (mine == place).any()}
+    alike = [action for action in found.asked.names
+             if all(action in some.asked.told(metric) for some in within.values())]
+    known = metrics.action_metric(metric)
+    names = [metric] if known is None or known.action is not None else [f"{metric}.{action}" for action in alike]
+    told = {}
+    if alike:
+        for label, some in within.items():
+            told[f"{label}.{metric}"] = float(np.mean([some.user_values(name)[1].mean() for name in names]))
     for place, action in enumerate(found.asked.names):
-        yield f"threshold_gap.{action}", metrics.threshold_gap(found.probabilities[:, place, None], code)
+        told[f"threshold_gap.{action}"] = metrics.threshold_gap(found.probabilities[:, place, None], mine)
+    return told
 
 
 def _only(found: Predictions, rows: np.ndarray) -> Predictions:

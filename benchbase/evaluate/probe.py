@@ -28,10 +28,11 @@ def probe_auc(states: np.ndarray, group: np.ndarray, seed: int = 0) -> float:
     if len(large) < 2:
         return math.nan
     known = np.isin(group, large)
-    x, y = torch.from_numpy(states[known].astype(np.float32)), torch.from_numpy(np.searchsorted(large, group[known]))
+    x = torch.from_numpy(np.asarray(states[known], np.float32))
+    y = torch.from_numpy(np.searchsorted(large, group[known]))
     part = _parts(y.numpy(), seed)
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # that of the CPU alone
         areas = [_areas(_fitted(x[part != fold], y[part != fold], len(large), x[part == fold]), y[part == fold])
                  for fold in range(FOLDS)]
     return float(np.mean(areas))

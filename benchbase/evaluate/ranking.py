@@ -155,15 +155,17 @@ def rank(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | Non
 
     Errors: `RunError` where scores are not finite or have the wrong shape.
     """
-    start = time.perf_counter()
+    start, watched = time.perf_counter(), 0.0
     judge = _Judge(experiment, part, top_k)
     with settled(experiment.suite.train.threads), torch.inference_mode():
         score = _recommender_scores if experiment.model is None else _model_scores
         for index, scores, states in score(experiment, judge):
             judge.add(index, scores)
             if watch is not None:
+                began = time.perf_counter()
                 watch(index, scores, states)
-    return judge.ranking(read_whole(experiment, judge.events), time.perf_counter() - start)
+                watched += time.perf_counter() - began
+    return judge.ranking(read_whole(experiment, judge.events), time.perf_counter() - start - watched)
 
 
 def ranked_events(experiment: Experiment, part: str) -> np.ndarray:

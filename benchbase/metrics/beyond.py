@@ -77,11 +77,9 @@ def intra_list_diversity(lists: ArrayLike, features: ArrayLike | Sets, k: int) -
     """
     if isinstance(features, Sets):
         items = top("intra_list_diversity", lists, len(features.offsets) - 1, k)
-        first, second = np.triu_indices(items.shape[1], 1)
-        valid = (items[:, first] > 0) & (items[:, second] > 0)
-        distance = np.zeros(valid.shape)
-        distance[valid] = 1 - _jaccard_of_pairs(features, items[:, first][valid] - 1, items[:, second][valid] - 1)
-        return _ratio(distance.sum(1), valid.sum(1))
+        step = max(1, BUDGET // max(1, k * k))
+        some = np.split(items, range(step, len(items), step))
+        return np.concatenate([_diversity_of_sets(part, features) for part in some])
     table = np.asarray(features)
     items = top("intra_list_diversity", lists, len(table), k)
     similarity = _jaccard if table.dtype == np.bool_ else _cosine
@@ -89,6 +87,15 @@ def intra_list_diversity(lists: ArrayLike, features: ArrayLike | Sets, k: int) -
     step = max(1, BUDGET // max(1, k * table.shape[1]))
     parts = [_distance(similarity(table[part]), part > 0) for part in np.split(items, range(step, len(items), step))]
     return np.concatenate(parts)
+
+
+def _diversity_of_sets(items: Ints, sets: Sets) -> Floats:
+    """The diversity of lists (rows, k)."""
+    first, second = np.triu_indices(items.shape[1], 1)
+    valid = (items[:, first] > 0) & (items[:, second] > 0)
+    distance = np.zeros(valid.shape)
+    distance[valid] = 1 - _jaccard_of_pairs(sets, items[:, first][valid] - 1, items[:, second][valid] - 1)
+    return _ratio(distance.sum(1), valid.sum(1))
 
 
 def _jaccard_of_pairs(sets: Sets, one: Ints, other: Ints) -> Floats:

@@ -116,7 +116,7 @@ class SequenceModel(nn.Module):
         own = {name: o for name, o in self.objectives.items()
                if type(o).action_logits is not Objective.action_logits}
         if own:
-            unknown = replace(targets, actions=torch.zeros_like(targets.actions))
+            unknown = replace(targets, actions=torch.zeros_like(targets.actions), marks=None)
         for name, objective in own.items():
             shape, logits = logits.shape, objective.action_logits(logits, unknown, batch, phase)
             if logits.shape != shape:

@@ -155,13 +155,15 @@ def _further(experiment: Any, tested: Any, watch: Any, suite: Suite, data: Data
     from ..evaluate import Ranking, attention_across, group_figures, list_figures
 
     values, chance = _judged(experiment, suite, data)
-    groups = group_figures(experiment, tested, suite.protocol.metrics[0], watch)
+    metric, n_items = suite.protocol.metrics[0], data.loaded.prepared.catalogue.n_items
+    k = min(MAX_LIST, n_items, parse(metric).cutoff) if isinstance(tested, Ranking) else 0
+    groups = group_figures(experiment, tested, metric, k, watch)
     values |= {f"{GROUPS}{name}": value for name, value in groups.values.items()}
     chance |= {f"{GROUPS}{name}": value for name, value in groups.chance.items()}
     by_chance = {"by_chance": chance} if chance else {}
     if not isinstance(tested, Ranking):
         return values, by_chance, None
-    lists = list_figures(experiment, tested, min(MAX_LIST, parse(suite.protocol.metrics[0]).cutoff))
+    lists = list_figures(experiment, tested, k)
     values |= {f"{LISTS}{name}": value for name, value in lists.items()}
     return values, by_chance, attention_across(experiment)
 

@@ -13,7 +13,7 @@ class BuildContext:
     `window`; `max_tokens` are those of the events of a full window. `width`, `n_heads` and `n_layers` are the
     backbone's, 0 while the backbone itself is built; `state_width` is the width that a modifier's `readout`
     meets, and that the states for predicting actions have. `predicted` names the actions that the action task asks for,
-    `rates` (K,) their shares of the train part. `groups` of users by name (`benchbase.data.Groups`). `seed` is for
+    `rates` (K,) their shares of the train part. `user_groups` by name (`benchbase.data.Groups`). `seed` is for
     recommenders, from the run's seed and their name; parts of a model are built under torch's own generator.
     """
 
@@ -22,7 +22,7 @@ class BuildContext:
     window: int
     max_tokens: int
     catalogue: Any = None
-    groups: Any = None
+    user_groups: Any = None
     mark_names: tuple[str, ...] = ()
     item_counts: Any = None
     train: Any = None

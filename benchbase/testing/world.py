@@ -81,7 +81,7 @@ def tiny_context(n_items: int = 30, window: int = 12, **changes: Any) -> BuildCo
         "n_items": n_items, "n_users": world.interactions.n_users, "window": window, "max_tokens": 2 * window,
         "catalogue": world.catalogue, "item_counts": counts, "train": partial(_all_events, world),
         "action_names": ACTIONS, "predicted": ACTIONS, "n_features": 1, "n_domains": 2, "has_time": True,
-        "groups": world.groups,
+        "user_groups": world.groups,
     }
     return BuildContext(**(facts | changes))
 

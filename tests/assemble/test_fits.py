@@ -148,6 +148,8 @@ def test_what_fits_is_let_through():
     ("late: the data set has no item feature colour, no item feature smell. Expected a data set that has; "
      "at hand: year.",
      [spec("objective", "late", needs=Needs(features={"smell", "year", "colour"}))], {}),
+    ("late: the data set has no groups of users by age. Expected a data set that has; at hand: none.",
+     [spec("objective", "late", needs=Needs(user_groups={"age"}))], {}),
     ("late: the data set has no mark of events shown. Expected a data set that has; at hand: none.",
      [spec("objective", "late", needs=Needs(marks={"shown"}))], {}),
     ("late: the data set has no actions. Expected a data set that has.",

@@ -24,9 +24,10 @@ def test_users_in_any_order_and_others_beside_them():
     assert made["gender"].sizes.tolist() == [1, 1]
 
 
-def test_blank_and_none_are_unknown():
-    made = make_groups(IDS, table([3, 5, 9], place=["", None, "a"], other=["b", "", "a"]), ("other",))
-    assert made["other"].code.tolist() == [1, -1, 0]
+@pytest.mark.parametrize("nothing", ["", None, float("nan"), np.float64("nan")])
+def test_nothing_is_unknown(nothing):
+    made = make_groups(IDS, table([3, 5, 9], other=["b", nothing, "a"]), ("other",))
+    assert made["other"].code.tolist() == [1, -1, 0] and made["other"].labels == ("a", "b")
 
 
 @pytest.mark.parametrize(("told", "wanted", "message"), [
@@ -34,9 +35,9 @@ def test_blank_and_none_are_unknown():
     (table([3, 5], gender=["F", "M"]), "sex",
      r"user_groups: nothing called 'sex' is known of its users\. Known: gender"),
     (table([3, 5, 9], gender=["F", "F", ""]), "gender",
-     r"by 'gender' its users are in 1 group\. Expected 2 to 32767\."),
+     r"by 'gender' its users are in 1 group\. Expected 2 to 100\."),
     (table([1, 2], gender=["F", "M"]), "gender",
-     r"by 'gender' its users are in 0 groups\. Expected 2 to 32767\. Leave"),
+     r"by 'gender' its users are in 0 groups\. Expected 2 to 100\. Leave"),
     (table([3, 5, 3], gender=["F", "M", "F"]), "gender", r"log: user 3 is listed more than once in the user table\."),
     (table([3, 5], gender=["F"]), "gender", r"log: user column 'gender' has 1 values\. Expected 2, one for each user"),
 ])
@@ -53,6 +54,13 @@ def log(config, context):
 SPEC = DatasetSpec(name="grouped", config=DatasetConfig, build=log, source="tests")
 
 
+CARD = {"name": "x", "users": 1, "items": 1, "events": 1, "density": 1.0, "config": {}, "time_span": None,
+        "events_per_user": dict.fromkeys(("min", "q25", "median", "q75", "max", "mean"), 1.0), "repeated_pairs": 0,
+        "events_per_item": dict.fromkeys(("min", "q25", "median", "q75", "max", "mean"), 1.0), "removed": {},
+        "actions": [], "features": [], "domains": [], "columns": [], "categories": {}, "source": "s", "licence": "l",
+        "files": []}
+
+
 def prepared(cache, **config):
     return prepare(SPEC, DatasetConfig(**config), DataContext(cache=cache))
 
@@ -61,8 +69,21 @@ def test_they_are_kept_with_the_data_and_told_on_its_card(tmp_path):
     for _ in range(2):  # made, and opened
         made = prepared(tmp_path, user_groups=["gender", "age"])
         assert made.groups["gender"].code.tolist() == [0, 1, 0] and made.groups["age"].labels == ("a", "b")
-    assert made.card["groups"] == {"gender": {"F": 2, "M": 1}, "age": {"a": 1, "b": 2}}
-    assert "groups by gender: F 2, M 1" in render(made.card)
+    few = "fewer than 10"
+    assert made.card["groups"] == {"gender": {"F": few, "M": few}, "age": {"a": few, "b": few}}
+    assert "groups by gender: F fewer than 10, M fewer than 10" in render(made.card)
+
+
+def test_groups_of_some_size_are_told_with_it():
+    made = make_groups(np.arange(1_200), table(range(1_200), gender=["F"] * 1_195 + ["M"] * 5), ("gender",))
+    assert made["gender"].told() == {"F": 1_195, "M": "fewer than 10"}
+    assert "F 1,195, M fewer" in render({**CARD, "groups": {"gender": made["gender"].told()}})
+
+
+def test_too_many_groups_are_refused():
+    postcode = [str(code) for code in range(101)]
+    with pytest.raises(DataError, match=r"by 'postcode' its users are in 101 groups\. Expected 2 to 100\. Leave"):
+        make_groups(np.arange(101), table(range(101), postcode=postcode), ("postcode",))
 
 
 def test_users_that_a_filter_takes_out_are_out_of_their_group(tmp_path):

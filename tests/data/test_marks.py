@@ -1,5 +1,7 @@
 """Marks of events: kept with them, read by no model, shown to objectives with targets, and what a split goes by."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,7 @@ def test_only_what_was_shown_at_random_is_evaluated():
     interactions, catalogue, _ = encode(log(), DatasetConfig())
     how = {"name": "random_exposure", "valid_from": 4, "test_from": 7}
     divided = split(interactions, catalogue, how, "each")
-    assert divided.facts["shown_at_random"] == 16  # 0, 3, 6 and 9 of each user
+    assert divided.facts["shown_at_random"] == 8  # 6 and 9 of each user
     expected = [TRAIN] * 4 + [UNUSED, UNUSED, VALID] + [UNUSED, UNUSED, TEST]
     assert divided.part.tolist() == expected * 4
     assert divided.test_events.tolist() == [9, 19, 29, 39] and divided.valid_events.tolist() == [6, 16, 26, 36]
@@ -78,3 +80,25 @@ def test_data_that_does_not_say_what_was_shown_at_random_is_refused():
     interactions, catalogue, _ = encode(log(timestamp=None), DatasetConfig())
     with pytest.raises(Refusal, match=r"the data set has no timestamps"):
         split(interactions, catalogue, "random_exposure")
+
+
+def test_a_name_of_two_columns_is_refused():
+    """Each is checked under its own name: none may stand for the other."""
+    values = np.ones(40)
+    with pytest.raises(DataError, match=r"serial names two columns of actions, features and marks\. Expected each"):
+        encode(log(features={"serial": np.full(40, np.nan)}), DatasetConfig())
+    with pytest.raises(DataError, match=r"x names two columns"):
+        encode(log(actions={"x": values}, features={"x": values}), DatasetConfig())
+
+
+@pytest.mark.parametrize(("part", "fix"), [("test", r"column\."), ("valid", r"column, or choose valid: 0")])
+def test_a_part_in_which_nothing_was_shown_at_random_is_told(part, fix):
+    interactions, catalogue, _ = encode(log(), DatasetConfig())
+    how = {"name": "random_exposure", "valid_from": 3 if part == "test" else 4, "test_from": 7 if part == "test" else 6}
+    random = interactions.mark("random").copy()
+    later = interactions.timestamp >= how["test_from"] if part == "test" else (
+        (interactions.timestamp >= 4) & (interactions.timestamp < 6))
+    random[later] = 0
+    marked = replace(interactions, marks=np.stack([interactions.mark("serial"), random], axis=1))
+    with pytest.raises(DataError, match=rf"random is 1 in no event of the {part} part, in \d+ events in all\. .*{fix}"):
+        split(marked, catalogue, how)

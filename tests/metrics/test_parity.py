@@ -45,6 +45,19 @@ def test_chance_is_the_gap_of_shuffled_groups_and_vanishes_with_many_rows():
     assert exposure_gap_by_chance(few, unknown, 5, 2, draws=3) <= 1
 
 
+def test_a_users_rows_count_once_and_go_together_by_chance():
+    lists, group, user = [[1], [1], [2], [1]], [0, 0, 0, 1], [4, 4, 9, 2]
+    assert exposure_gap(lists, group, 2, 1) == pytest.approx(1 / 3) and exposure_gap(lists, group, 2, 1, user) == 0.5
+    random = np.random.default_rng(0)
+    taste = random.integers(1, 6, (100, 2))
+    rows, owner = np.repeat(taste, 50, axis=0), np.repeat(np.arange(100), 50)
+    code = random.permutation(np.repeat([0, 1], 50))
+    once = exposure_gap_by_chance(taste, code, 5, 2)
+    assert exposure_gap_by_chance(rows, code[owner], 5, 2, owner) == pytest.approx(once)
+    assert exposure_gap_by_chance(rows, code[owner], 5, 2) < once / 3  # as if all rows were of users of their own
+    assert exposure_gap(rows, code[owner], 5, 2, owner) == pytest.approx(exposure_gap(taste, code, 5, 2))
+
+
 def test_the_threshold_is_the_median_of_those_who_have_a_group():
     scores, group = np.array([[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]), [0, 1, -1]
     assert threshold_gap(scores, group) == 1 and threshold_gap(scores, group, 0.0) == 0

@@ -1,11 +1,15 @@
-"""What the releases say of items: title, brand, price and categories, each in its own words."""
+"""What the releases say of items: title, brand, price and categories, each in its own words.
 
+Those of 2014 are Python literals, which are never run.
+"""
+
+import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .lines import objects, text
+from benchbase.data.lines import objects, text
 
 PRICE = re.compile(r"^\$?(\d[\d,]*(?:\.\d+)?)$")
 """A price as 2018 writes it; ranges and scraps of pages, which it has too, are no price."""
@@ -26,7 +30,8 @@ def read_items(path: Path, release: int) -> dict[str, Item]:
     rows: dict[str, Item] = {}
     key, brand, kinds = ("parent_asin", "store", "categories") if release == 2023 else (
         "asin", "brand", "category" if release == 2018 else "categories")
-    for number, line in objects(path, literal=release == 2014):
+    lines = objects(path, ast.literal_eval, "Python literal") if release == 2014 else objects(path)
+    for number, line in lines:
         item = text(path, number, line, key)
         if item not in rows:
             rows[item] = Item(_text(line.get("title")), _text(line.get(brand)), _price(line.get("price")),

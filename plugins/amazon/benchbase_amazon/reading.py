@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from benchbase.data import ItemTable, Log
+from benchbase.data.lines import objects, stars, text, whole
 from benchbase.errors import DataError
 
 from .config import AmazonConfig
 from .items import Item, read_items
-from .lines import objects, rating, text, whole
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Reviews:
             if code == len(self.domain):
                 self.domain.append(category)
             self.item.append(code)
-            self.stars.append(rating(path, number, line, fields.stars))
+            self.stars.append(stars(path, number, line, fields.stars))
             self.time.append(whole(path, number, line, fields.time))
             self.category.append(category)
 

@@ -34,12 +34,8 @@ def build_parity(config: ParityConfig, context: BuildContext) -> "Objective":
     return DemographicParity(config, context)
 
 
-def refuse_parity(config: ParityConfig, context: BuildContext) -> str | None:
-    known = context.groups or {}
-    if config.group in known:
-        return None
-    return (f"demographic_parity: users are not grouped by {config.group}. Expected it among the data set's "
-            f"user_groups: {', '.join(known) or 'none'}. Name it there.")
+def needs_of_parity(config: ParityConfig) -> Needs:
+    return Needs(user_groups=frozenset({config.group}))
 
 
 def needs_of_ips(config: IPSConfig) -> Needs:
@@ -61,5 +57,5 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
                       refuse=refuse_ips),
         ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE),
         ObjectiveSpec(name="demographic_parity", config=ParityConfig, build=build_parity, source=SOURCE,
-                      refuse=refuse_parity),
+                      needs=needs_of_parity),
     ]

@@ -20,52 +20,52 @@ class DemographicParity(Objective):
 
     `reversal`: the model ascends the opponent's loss, with its gradient times -strength. `prior`: the model descends
     CE(P(s), D(h)), with its gradient times strength; it is least, the entropy of P(s), where the opponent can only
-    guess. Users count alike, those of nobody's group not at all. Logged: `told`, the entropy of P(s) less the
-    opponent's loss, in nats: 0 where the states tell nothing that it finds.
+    guess. P(s) is of training events, which count alike; those of nobody's group are 0 in every mean. Logged: `told`,
+    the entropy of P(s) less the opponent's loss, in nats: 0 where the states tell nothing that it finds.
     Source: Ma et al. 2025, L_adv = -sum over s of P(s) log P(s | r), there of the scores, which follow from the states;
     reversal as by Ganin et al. 2016, Domain-adversarial training of neural networks.
     """
 
     def __init__(self, config: ParityConfig, context: BuildContext):
         super().__init__()
-        groups = context.groups[config.group]
+        groups = context.user_groups[config.group]
         self.reversal, self.strength = config.game == "reversal", config.strength
         width = context.state_width if "action" in context.tasks else context.width
         self.opponent = nn.Sequential(nn.Linear(width, config.hidden), nn.ReLU(),
                                       nn.Linear(config.hidden, len(groups.labels)))
         self.opponent.apply(_init)
         self.register_buffer("code", torch.from_numpy(groups.code.astype(np.int64)), persistent=False)
-        prior = torch.from_numpy(groups.sizes / groups.sizes.sum()).to(torch.get_default_dtype())
+        known = groups.code >= 0
+        events = np.bincount(groups.code[known], context.train().lengths[known], len(groups.labels))
+        prior = torch.from_numpy(events / max(events.sum(), 1)).to(torch.get_default_dtype())
         self.register_buffer("prior", prior, persistent=False)
         self.code: Tensor
         self.prior: Tensor
 
     def losses(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
         """`opponent`, and `parity` where the model has a loss of its own."""
-        group, share = self._who(targets, batch)
+        group, known = self._who(targets, batch)
         if self.reversal:
-            return {"opponent": _mean(self._told(_scaled(output.states, -self.strength), group), share)}
-        found = {"opponent": _mean(self._told(output.states.detach(), group), share)}
+            return {"opponent": targets.mean(known * self._told(_scaled(output.states, -self.strength), group))}
+        found = {"opponent": targets.mean(known * self._told(output.states.detach(), group))}
         fixed = {name: parameter.detach() for name, parameter in self.opponent.named_parameters()}
         logits = functional_call(self.opponent, fixed, (_scaled(output.states, self.strength),))
-        return found | {"parity": _mean(-(self.prior * logits.log_softmax(dim=1)).sum(dim=1), share)}
+        return found | {"parity": targets.mean(-known * (self.prior * logits.log_softmax(dim=1)).sum(dim=1))}
 
     def logs(self, output: Output, targets: Targets, batch: Batch) -> dict[str, Tensor]:
         """What the opponent knows beyond the prior, in nats."""
-        group, share = self._who(targets, batch)
-        entropy = -(self.prior * self.prior.log()).sum()
-        return {"told": entropy - _mean(self._told(output.states, group), share)}
+        group, known = self._who(targets, batch)
+        entropy = torch.special.entr(self.prior).sum()
+        return {"told": targets.mean(known * (entropy - self._told(output.states, group)))}
 
     def _told(self, states: Tensor, group: Tensor) -> Tensor:
         """The opponent's loss of each target (P)."""
         return F.cross_entropy(self.opponent(states), group, reduction="none")
 
     def _who(self, targets: Targets, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The group of each target's user (P), and the target's share of that user's row (P), 0 of nobody's group."""
+        """The group of each target's user (P), and 1 where there is one, 0 of nobody's group (P)."""
         code = self.code[batch.users][targets.row]
-        weights = targets.weights * (code >= 0)
-        row = torch.zeros(batch.n_rows, dtype=weights.dtype, device=weights.device).index_add(0, targets.row, weights)
-        return code.clamp_min(0), weights / row.clamp_min(torch.finfo(row.dtype).tiny)[targets.row]
+        return code.clamp_min(0), (code >= 0).to(targets.weights.dtype)
 
 
 class _Scaled(torch.autograd.Function):
@@ -83,11 +83,6 @@ class _Scaled(torch.autograd.Function):
 
 def _scaled(x: Tensor, factor: float) -> Tensor:
     return cast(Tensor, _Scaled.apply(x, factor))  # type: ignore[no-untyped-call]
-
-
-def _mean(values: Tensor, share: Tensor) -> Tensor:
-    """0 where nobody has a group: still a loss that can be learned from."""
-    return (values * share).sum() / share.sum().clamp_min(torch.finfo(share.dtype).tiny)
 
 
 def _init(module: nn.Module) -> None:

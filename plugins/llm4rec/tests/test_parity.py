@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from benchbase_llm4rec import benchbase_objectives, refuse_parity
+from benchbase_llm4rec import benchbase_objectives
 from benchbase_llm4rec.config import ParityConfig
 from benchbase_llm4rec.parity import DemographicParity
 
@@ -20,7 +20,7 @@ CODES = np.random.default_rng(5).permutation(np.array([0, 1, 1, -1] * 6, np.int1
 
 
 def grouped(code=CODES, **changes):
-    return replace(tiny_context(**changes), groups={"gender": Groups(code, ("F", "M"))})
+    return replace(tiny_context(**changes), user_groups={"gender": Groups(code, ("F", "M"))})
 
 
 def stepped(**config):
@@ -86,18 +86,16 @@ def test_the_reversed_gradient_is_that_of_the_opponent_times_minus_strength():
 
 
 def by_hand(objective, states, targets, batch):
-    """Each user's mean over their targets, and the mean over users who have a group."""
-    means = []
-    for row, user in enumerate(batch.users.tolist()):
-        if CODES[user] >= 0 and (targets.row == row).any():
-            mine = targets.row == row
-            group = torch.full((int(mine.sum()),), int(CODES[user]))
-            each = F.cross_entropy(objective.opponent(states[mine]), group, reduction="none")
-            means.append((each * targets.weights[mine]).sum() / targets.weights[mine].sum())
-    return torch.stack(means).mean()
+    """The weighted mean over all targets, those of nobody's group as 0."""
+    total = torch.zeros((), dtype=torch.float64)
+    for place, row in enumerate(targets.row.tolist()):
+        if (code := int(CODES[batch.users[row]])) >= 0:
+            each = F.cross_entropy(objective.opponent(states[place]), torch.tensor(code))
+            total = total + each * targets.weights[place]
+    return total / targets.weights.sum()
 
 
-def test_users_count_alike_and_those_of_nobodys_group_not_at_all():
+def test_events_count_alike_and_those_of_nobodys_group_are_0():
     objective = made(ParityConfig())
     output, targets, batch = drawn()
     weighed = replace(targets, weights=torch.rand(len(targets), dtype=torch.float64) + 0.1)
@@ -106,18 +104,37 @@ def test_users_count_alike_and_those_of_nobodys_group_not_at_all():
     assert (CODES[batch.users.numpy()] == -1).any()
 
 
+def test_rows_in_two_parts_have_the_mean_of_both_parts():
+    """However a batch is cut into groups of like length, the gradient is the same."""
+    objective = made(ParityConfig(game="prior"))
+    output, targets, batch = drawn()
+    weighed = replace(targets, weights=torch.rand(len(targets), dtype=torch.float64) + 0.1)
+    whole = objective.losses(output, weighed, batch) | objective.logs(output, weighed, batch)
+    parts, sizes = [], []
+    for some in (targets.row < 3, targets.row >= 3):
+        cut = replace(weighed, row=weighed.row[some], weights=weighed.weights[some])
+        seen = Seen(output.states[some])
+        parts.append(objective.losses(seen, cut, batch) | objective.logs(seen, cut, batch))
+        sizes.append(cut.weights.sum())
+    for name, value in whole.items():
+        mean = sum(part[name] * size for part, size in zip(parts, sizes, strict=True)) / sum(sizes)
+        torch.testing.assert_close(mean, value)
+
+
 def test_the_prior_game_descends_to_the_entropy_and_nowhere_lower():
     objective = made(ParityConfig(game="prior", strength=2.0))
     output, targets, batch = drawn()
     entropy = -(objective.prior * objective.prior.log()).sum()
-    torch.testing.assert_close(objective.prior, torch.tensor([1 / 3, 2 / 3], dtype=torch.float64))
+    events = grouped().train().lengths
+    share = torch.tensor([events[code == CODES].sum() for code in (0, 1)], dtype=torch.float64)
+    torch.testing.assert_close(objective.prior, share / share.sum())
+    batch = replace(batch, users=torch.full_like(batch.users, int(np.flatnonzero(CODES == 0)[0])))
     found = objective.losses(output, targets, batch)
     assert found["parity"] > entropy
     (given,) = torch.autograd.grad(sum(found.values()), output.states)
     logits = objective.opponent(output.states)
-    _, share = objective._who(targets, batch)
     cross = -(objective.prior * logits.log_softmax(dim=1)).sum(dim=1)
-    (plain,) = torch.autograd.grad((cross * share).sum() / share.sum(), output.states)
+    (plain,) = torch.autograd.grad(targets.mean(cross), output.states)
     torch.testing.assert_close(given, 2 * plain)  # the opponent's own loss moves no state
     with torch.no_grad():
         for parameter in objective.opponent.parameters():
@@ -167,12 +184,8 @@ def test_a_batch_of_nobodys_group_is_no_loss_and_no_nan():
     batch = replace(batch, users=torch.zeros_like(batch.users))
     loss = objective.losses(output, targets, batch)["opponent"]
     (grad,) = torch.autograd.grad(loss, output.states)
-    assert loss == 0 and not grad.any()
+    assert loss == 0 and not grad.any() and objective.logs(output, targets, batch)["told"] == 0
 
 
-def test_a_group_that_the_data_lacks_is_refused():
-    message = refuse_parity(ParityConfig(group="age"), grouped())
-    assert message == ("demographic_parity: users are not grouped by age. Expected it among the data set's "
-                       "user_groups: gender. Name it there.")
-    assert "user_groups: none. Name it there." in refuse_parity(ParityConfig(), replace(tiny_context(), groups={}))
-    assert refuse_parity(ParityConfig(), grouped()) is None
+def test_the_group_is_what_the_data_must_have():
+    assert SPEC.resolve("needs", ParityConfig(group="age")).user_groups == {"age"}
