@@ -201,7 +201,7 @@ def test_groups_stand_in_the_record_as_figures_alone(tmp_path, monkeypatch):
     chance = record.facts["evaluation"]["by_chance"]
     assert set(chance) == {"groups.gender.exposure_gap@5", "groups.gender.probe_auc"}
     assert record.facts["data"]["card"]["groups"] == {"gender": {"F": 10, "M": 11}}
-    assert "By groups of users" in to_markdown(make_leaderboard(out))
+    assert "By gender of users" in to_markdown(make_leaderboard(out))
 
 
 def test_without_groups_nobody_is_watched():

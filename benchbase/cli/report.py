@@ -23,8 +23,9 @@ FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
               "Published figures are taken from a suite.yaml there, and kept with the records.")
 @click.option("--publish", metavar="DIR", type=click.Path(path_type=Path),
               help="Write records in the form that may be shown, and their pages, into another folder instead.")
-@click.option("--plots", is_flag=True, help="With --write or --publish: draw accuracy against cost, too (needs "
-              "matplotlib, the extra `plots`). Pages that have plots keep them, drawn anew.")
+@click.option("--plots", is_flag=True,
+              help="With --write or --publish: draw accuracy against cost, and against what a probe tells of groups "
+                   "(needs matplotlib, the extra `plots`). Pages that have plots keep them, drawn anew.")
 def report(folder: Path, format_: str, json_: bool, baseline: str | None, write: bool, publish: Path | None,
            plots: bool) -> None:
     """Print the leaderboard of DIR, from its records alone."""
@@ -53,7 +54,7 @@ def report(folder: Path, format_: str, json_: bool, baseline: str | None, write:
 
 
 def _write(folder: Path, target: Path | None, plots: bool) -> None:
-    from ..leaderboard.files import plot_name
+    from ..leaderboard.files import plot_name, told_name
     from ..leaderboard.publish import publish_folder, write_pages
 
     if target is None:
@@ -61,7 +62,7 @@ def _write(folder: Path, target: Path | None, plots: bool) -> None:
     else:
         publish_folder(folder, target, plots)
     place = target or folder
-    drawn = sorted(path.name for path in place.glob(plot_name("*")))
+    drawn = sorted(path.name for pattern in (plot_name("*"), told_name("*", "*")) for path in place.glob(pattern))
     wrote = ["README.md", "leaderboard.csv", "leaderboard.json", *drawn, *(["records"] if target else [])]
     click.echo(f"Wrote {', '.join(wrote[:-1])} and {wrote[-1]} to {place}.")
     what_next(f"read {place / 'README.md'}; `benchbase report {shell(place)}` prints the same leaderboard.")

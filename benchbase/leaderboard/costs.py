@@ -31,15 +31,16 @@ def costs_of(rows: Sequence[Row], metric: str) -> tuple[Cost, ...]:
     if len({flops for _, flops in known}) < 2:
         return ()
     sign = 1 if higher_is_better(metric) else -1
-    worth = [(sign * row.metrics[metric].point, flops) for row, flops in known]
-
-    def beaten(gain: float, flops: float) -> bool:
-        return any(other >= gain - TIED and price <= flops and (other > gain + TIED or price < flops)
-                   for other, price in worth)
-
-    found = [Cost(row.label, row.metrics[metric], flops, row.cost["tokens_per_sequence"], _history(row.cost),
-                  not beaten(gain, flops)) for (row, flops), (gain, _) in zip(known, worth, strict=True)]
+    front = unbeaten([(sign * row.metrics[metric].point, flops) for row, flops in known])
+    found = [Cost(row.label, row.metrics[metric], flops, row.cost["tokens_per_sequence"], _history(row.cost), first)
+             for (row, flops), first in zip(known, front, strict=True)]
     return tuple(sorted(found, key=lambda each: (each.flops, -sign * each.value.point, each.label)))
+
+
+def unbeaten(worth: Sequence[tuple[float, float]]) -> list[bool]:
+    """Of each (gain, price) whether no other gains as much for less, or more for as little."""
+    return [not any(other >= gain - TIED and less <= price and (other > gain + TIED or less < price)
+                    for other, less in worth) for gain, price in worth]
 
 
 def _history(cost: Any) -> tuple[float, float] | None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,11 @@ def plot_name(table: int | str) -> str:
     return f"costs-{table}.svg"
 
 
+def told_name(table: int | str, column: str) -> str:
+    """What the plot of accuracy against what a probe tells of groups is called; `*` matches all."""
+    return f"told-{table}-{re.sub('[^A-Za-z0-9_*-]', '-', column)}.svg"
+
+
 def to_markdown(board: Leaderboard, intro: str = "", plots: Collection[str] = ()) -> str:
     """A page: the question, one table per data set with its tests, every note. `intro` follows the title; `plots`: the
     files of those that lie beside it.
@@ -36,6 +42,8 @@ def to_markdown(board: Leaderboard, intro: str = "", plots: Collection[str] = ()
             parts += [f"{_escape(sheet.title)}:", _sheet(sheet)]
             if sheet.title == COSTS and plot_name(place) in plots:
                 parts.append(f"![Accuracy against operations; the same figures stand above]({plot_name(place)})")
+            if sheet.plot and (name := told_name(place, sheet.plot)) in plots:
+                parts.append(f"![Accuracy against what a probe tells; the same figures stand above]({name})")
         parts.append(_list(words.doubts(table)))
     parts += ["## How to read it", _list(words.legend(board)), _list(board.notes)]
     parts.append("Made by `benchbase report` from the records beside it; do not edit.")

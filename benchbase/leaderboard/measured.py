@@ -14,6 +14,10 @@ FEWEST = 5
 """Runs that a correlation is told of, at least."""
 
 
+PROBE = "probe_auc"
+"""What the area under the curve of a fresh probe is called, of each of what users are grouped by."""
+
+
 @dataclass(frozen=True)
 class Figures:
     """An entry's figures: the mean over its seeds, the least and the greatest."""
@@ -44,6 +48,17 @@ def measured(entries: Sequence[Entry], prefix: str, metric: str) -> Measured | N
     each = tuple(Figures(entry.label, _means(runs, names)) for entry, runs in found if any(runs))
     chance = {name: fmean(known) for name in names if (known := _chances(records, prefix, name))}
     return Measured(tuple(names), each, chance, _agreement(records, names, prefix, metric))
+
+
+def told_of(found: Measured | None) -> dict[str, dict[str, float]]:
+    """What a fresh probe tells of each entry by label, by what users are grouped by; where two entries differ in it."""
+    told: dict[str, dict[str, float]] = {}
+    for each in found.entries if found else ():
+        for name, figure in each.figures.items():
+            column, _, what = name.rpartition(".")
+            if what == PROBE:
+                told.setdefault(column, {})[each.label] = figure.point
+    return {column: figures for column, figures in told.items() if len(set(figures.values())) > 1}
 
 
 def _figures(record: Record, prefix: str) -> dict[str, float]:

@@ -16,18 +16,24 @@ from .table import Leaderboard, Table
 
 Lines = tuple[tuple[str, ...], ...]
 
+WIDE = 8
+"""Figures that stand beside each other, at most."""
+
 COSTS = "Accuracy and cost: operations and tokens of a sequence"
 """The title of the sheet that can be plotted."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A title, the names of its columns, and its lines; `left`: the columns that hold names."""
+    """A title, the names of its columns, and its lines; `left`: the columns that hold names; `plot`: what users are
+    grouped by, if that can be plotted.
+    """
 
     title: str
     names: tuple[str, ...]
     lines: Lines
     left: tuple[int, ...] = (0,)
+    plot: str = ""
 
 
 def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
@@ -44,7 +50,7 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
     if table.lists:
         yield _lists(table.lists)
     if table.groups:
-        yield _groups(table.groups)
+        yield from _groups(table.groups)
     if table.truths:
         yield _truths(table.truths, metric)
     if table.figures:
@@ -153,12 +159,22 @@ def _lists(found: Measured) -> Sheet:
                  ("entry", *found.names), lines)
 
 
-def _groups(found: Measured) -> Sheet:
-    """A line for each figure: there are more of them than entries."""
-    lines = tuple((name, *(_spread(each.figures.get(name)) for each in found.entries),
-                   words.figure(found.chance.get(name))) for name in found.names)
-    return Sheet("By groups of users: means over seeds (least–greatest)",
-                 ("figure", *(each.label for each in found.entries), "by chance"), lines)
+def _groups(found: Measured) -> Iterator[Sheet]:
+    """A sheet for what users are grouped by: a line for each entry, or where many groups make many figures, for each of
+    these.
+    """
+    for column in dict.fromkeys(name.partition(".")[0] for name in found.names):
+        names = [name for name in found.names if name.startswith(f"{column}.")]
+        short = [name.partition(".")[2] for name in names]
+        title = f"By {column} of users: means over seeds (least–greatest)"
+        if len(names) <= WIDE:
+            lines = [(each.label, *(_spread(each.figures.get(name)) for name in names)) for each in found.entries]
+            lines.append(("by chance", *(words.figure(found.chance.get(name)) for name in names)))
+            yield Sheet(title, ("entry", *short), tuple(lines), plot=column)
+        else:
+            yield Sheet(title, ("figure", *(each.label for each in found.entries), "by chance"), tuple(
+                (label, *(_spread(each.figures.get(name)) for each in found.entries),
+                 words.figure(found.chance.get(name))) for name, label in zip(names, short, strict=True)), plot=column)
 
 
 def _truths(found: Measured, metric: str) -> Sheet:

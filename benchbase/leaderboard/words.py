@@ -150,13 +150,13 @@ def legend(board: Leaderboard) -> list[str]:
                      "more popular the lists are than what their users chose before (0: alike, 1: twice); novelty, the "
                      "mean of -log2(an item's share of training events), in bits. Users count alike.")
     if any(table.groups for table in board.tables):
-        lines.append("By groups of users: the first metric within each group. Exposure gap: how far apart what two "
-                     "groups are shown is, the total variation distance of the items in their lists (0: the same, 1: "
-                     "nothing in common); by chance: were users put into groups of these sizes at random. Threshold "
-                     "gap: how far apart the groups' shares of scores above the median of all scores are. Probe: area "
-                     "under the curve of a classifier trained anew, on states of other users, to tell a user's group "
-                     "(0.5: it cannot). Of more than two groups gaps are those of the two farthest apart, and the area "
-                     "is the mean over one group against all others.")
+        lines.append("By groups of users: the first metric within each, of ten users and more. Exposure gap: how far "
+                     "apart what two groups are shown is, the total variation distance of the items in their lists (0: "
+                     "the same, 1: nothing in common); by chance: were users put into groups of these sizes at random. "
+                     "Threshold gap: how far apart the groups' shares of scores above the median of all scores are. "
+                     "Probe AUC: area under the curve of a classifier trained anew, on states of other users, to tell "
+                     "a user's group (0.5: it cannot). Of more than two groups gaps are those of the two farthest "
+                     "apart, and the area is the mean over one group against all others.")
     if any(table.truths for table in board.tables):
         lines.append("Against the truth: what the law that the data was generated from says of the trained models; the "
                      "plugin that generates it tells what each figure means. The correlation is Spearman's, over all "

@@ -80,6 +80,15 @@ def test_groups_stand_beside_chance(make: Any) -> None:
         ("d", label): {"metrics": {"recall@1": 0.5, gap: 0.3, "groups.gender.F.recall@1": 0.2},
                        "evaluation": {"by_chance": {gap: 0.1}}} for label in "ab"})
     page = to_markdown(make_leaderboard(place))
-    assert "By groups of users: means over seeds (least–greatest)" in page
-    assert "| figure | a | b | by chance |" in page and "| gender.exposure_gap@5 | 0.3 | 0.3 | 0.1 |" in page
-    assert "| gender.F.recall@1 | 0.2 | 0.2 |  |" in page and "Exposure gap: how far apart" in page
+    assert "By gender of users: means over seeds (least–greatest)" in page
+    assert "| entry | F.recall@1 | exposure_gap@5 |" in page and "| a | 0.2 | 0.3 |" in page
+    assert "| by chance |  | 0.1 |" in page and "Exposure gap: how far apart" in page
+
+
+def test_many_groups_stand_in_lines_of_their_own(make: Any) -> None:
+    ages = {f"groups.age.{age}.recall@1": age / 100 for age in range(9)}
+    place = make({("d", "a"): {1: HALF, 2: HALF}}, facts={("d", "a"): {
+        "metrics": {"recall@1": 0.5, **ages, "groups.sex.F.recall@1": 0.25}, "evaluation": {"by_chance": {}}}})
+    page = to_markdown(make_leaderboard(place))
+    assert "By age of users" in page and "| figure | a | by chance |" in page and "| 7.recall@1 | 0.07 |  |" in page
+    assert "By sex of users" in page and "| entry | F.recall@1 |" in page and "| a | 0.25 |" in page

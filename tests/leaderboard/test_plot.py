@@ -10,7 +10,7 @@ import pytest
 
 from benchbase.errors import BenchbaseError
 from benchbase.leaderboard.costs import Cost
-from benchbase.leaderboard.plot import FONT, plot_costs
+from benchbase.leaderboard.plot import FONT, plot_costs, plot_told
 from benchbase.stats import Interval
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -96,3 +96,15 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(BenchbaseError, match=r"plots: matplotlib is not installed\. .* pip install 'matplotlib>=3"):
         plot_costs(SOME, "ndcg@10", None)
+
+
+def test_accuracy_against_what_a_probe_tells():
+    values = {name: Interval(point, point - 0.01, point + 0.01) for name, point in
+              (("plain", 0.16), ("weak", 0.155), ("strong", 0.12), ("too strong", 0.08), ("no states", 0.1))}
+    told = {"plain": 0.72, "weak": 0.66, "strong": 0.55, "too strong": 0.7}
+    svg = plot_told(values, told, "gender", "ndcg@10", "plain")
+    shown = texts(svg)
+    assert {"plain", "weak", "strong", "too strong"} <= set(shown) and "no states" not in shown
+    assert "what a fresh probe tells of gender: area under the curve, 0.5 is nothing" in shown
+    assert shown["strong"][0] < shown["weak"][0] < shown["plain"][0] and shown["strong"][1] > shown["weak"][1]
+    assert plot_told(values, told, "gender", "ndcg@10", "plain") == svg
