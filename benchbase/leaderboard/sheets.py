@@ -169,7 +169,8 @@ def _groups(found: Measured) -> Iterator[Sheet]:
         title = f"By {column} of users: means over seeds (least–greatest)"
         if len(names) <= WIDE:
             lines = [(each.label, *(_spread(each.figures.get(name)) for name in names)) for each in found.entries]
-            lines.append(("by chance", *(words.figure(found.chance.get(name)) for name in names)))
+            if found.chance.keys() & set(names):
+                lines.append(("by chance", *(words.figure(found.chance.get(name)) for name in names)))
             yield Sheet(title, ("entry", *short), tuple(lines), plot=column)
         else:
             yield Sheet(title, ("figure", *(each.label for each in found.entries), "by chance"), tuple(
