@@ -68,7 +68,7 @@ def world():
     interactions = replace(
         plain.interactions, offsets=offsets, timestamp=time, item=item.astype(np.int32),
         actions=(random.random((n, 2)) < 0.5).astype(np.float32), features=random.random((n, 1)).astype(np.float32),
-        feature_names=("speed",),
+        feature_names=("speed",), marks=(random.random((n, 1)) < 0.7).astype(np.float32), mark_names=("random",),
     )
     return World(interactions, plain.catalogue)
 
@@ -85,12 +85,13 @@ def experiment_of(training, split, targets="next", windows="last", query_time="n
 
 def changed(interactions, events, times):
     """All that is known of some events made another; their time only where `times` says, and all then stay in order."""
-    item, actions, features = (getattr(interactions, name).copy() for name in ("item", "actions", "features"))
+    item, actions, features, marks = (getattr(interactions, name).copy()
+                                      for name in ("item", "actions", "features", "marks"))
     item[events] = (item[events] + 7) % 30 + 1
-    actions[events], features[events] = 1 - actions[events], features[events] + 7
+    actions[events], features[events], marks[events] = 1 - actions[events], features[events] + 7, marks[events] + 7
     timestamp = interactions.timestamp.copy()
     timestamp[times] += 1000 * DAY
-    return replace(interactions, item=item, actions=actions, features=features, timestamp=timestamp)
+    return replace(interactions, item=item, actions=actions, features=features, marks=marks, timestamp=timestamp)
 
 
 def with_events(experiment, interactions):
@@ -109,7 +110,7 @@ def scores(experiment, part):
     judge, found = ranks._Judge(experiment, part, 0), {}
     route = ranks._recommender_scores if experiment.model is None else ranks._model_scores
     with torch.inference_mode():
-        for index, rows in route(experiment, judge):
+        for index, rows, _ in route(experiment, judge):
             found |= {int(judge.events[at]): row.clone() for at, row in zip(index, rows, strict=True)}
     return found
 
