@@ -13,7 +13,6 @@ from .load import Entry
 FEWEST = 5
 """Runs that a correlation is told of, at least."""
 
-
 PROBE = "probe_auc"
 """What the area under the curve of a fresh probe is called, of each of what users are grouped by."""
 

@@ -144,6 +144,20 @@ def legend(board: Leaderboard) -> list[str]:
             "variance of the entries' means over a complete grid, less what users and seeds drawn anew add to the "
             "squares. Recommenders take no part."
         )
+    lines += _measured(board)
+    if any(table.across for table in board.tables):
+        lines.append("Attention across domains: of the weight that the events before a target give, the share that "
+                     "goes to events of another domain, the mean over layers, heads and events. Classes are of each "
+                     "seed's own runs, and hold what was found by luck too. It is no test.")
+    if any(table.figures for table in board.tables):
+        lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "
+                     "above it. Figures over sampled candidates are another metric: shown, not compared.")
+    return lines
+
+
+def _measured(board: Leaderboard) -> list[str]:
+    """How the figures beside the metrics are to be read."""
+    lines = []
     if any(table.lists for table in board.tables):
         lines.append("What the lists hold: coverage, the share of the catalogue that stands in at least one list; "
                      "diversity, the mean Jaccard distance of the categories of two items of a list; lift, how much "
@@ -161,13 +175,6 @@ def legend(board: Leaderboard) -> list[str]:
         lines.append("Against the truth: what the law that the data was generated from says of the trained models; the "
                      "plugin that generates it tells what each figure means. The correlation is Spearman's, over all "
                      "runs that have both figures; it is no test.")
-    if any(table.across for table in board.tables):
-        lines.append("Attention across domains: of the weight that the events before a target give, the share that "
-                     "goes to events of another domain, the mean over layers, heads and events. Classes are of each "
-                     "seed's own runs, and hold what was found by luck too. It is no test.")
-    if any(table.figures for table in board.tables):
-        lines.append("Published figures: ours is the mean over seeds, and in the band where it is neither below nor "
-                     "above it. Figures over sampled candidates are another metric: shown, not compared.")
     return lines
 
 
