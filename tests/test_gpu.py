@@ -119,6 +119,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ips": {"backbone": "sasrec", "objectives": ["softmax", "ips"]},
     "backdoor": {"backbone": "sasrec", "objectives": ["softmax", "popularity_backdoor"]},
     "parity": {"backbone": "sasrec", "objectives": ["softmax", "demographic_parity"]},
+    "ewc": {"backbone": "sasrec", "objectives": ["softmax", "ewc"], "protocol": {"split": "prequential"}},
     **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}
        for name in ("cause", "recent_only", "mean_pool", "pma")},
     **{name: {"backbone": "sasrec", "objectives": ["softmax", "cross_domain_attention"], "combiner": name}

@@ -102,6 +102,10 @@ def _task_and_data(part: Part, needs: Needs, suite: Suite, prepared: Prepared) -
     tasks, interactions, catalogue = suite.protocol.tasks, prepared.interactions, prepared.catalogue
     if needs.tasks is not None and not needs.tasks & set(tasks):
         refuse(part.name, f"it does not fit tasks {', '.join(tasks)}", _one_of(needs.tasks))
+    if needs.stream and SPLITS[split := suite.protocol.split.name].follow is None:
+        streams = [rule.name for rule in SPLITS.values() if rule.follow is not None]
+        refuse(f"{part.name} + split {split}", "nothing is learned after training, so that nothing can be forgotten",
+               f"split: {_one_of(streams)}")
     missing = [name for name, needed, there in (
         ("timestamps", needs.time, catalogue.has_time),
         ("domains", needs.domains, catalogue.domain is not None),

@@ -126,16 +126,21 @@ def draw_items(law: Law, key: np.ndarray, count: int, avoid: np.ndarray | None =
     return items
 
 
-def hidden_events(key: np.ndarray, lengths: np.ndarray, rate: float) -> np.ndarray:
+def event_keys(seed: int, user: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """One key per event of a user, whatever batch or window it stands in."""
+    keys: np.ndarray = mix(mix(np.uint64(seed) * np.ones_like(event, dtype=np.uint64), user), event)
+    return keys
+
+
+def hidden_events(key: np.ndarray, able: np.ndarray, rate: float) -> np.ndarray:
     """Which events of each row to hide, (B, T) bool: each with probability `rate`, at least one per row.
 
-    `key` (B, T) holds one key per event, `lengths` (B,) the events of a row.
+    `key` (B, T) holds one key per event, `able` (B, T) bool says which may be hidden.
     """
     chance = uniform(key)
-    real = np.arange(key.shape[1]) < lengths[:, None]
-    hidden = (chance < rate) & real
-    none = ~hidden.any(axis=1) & (lengths > 0)
-    hidden[none, np.where(real, chance, 2.0)[none].argmin(axis=1)] = True
+    hidden: np.ndarray = (chance < rate) & able
+    none = ~hidden.any(axis=1) & able.any(axis=1)
+    hidden[none, np.where(able, chance, 2.0)[none].argmin(axis=1)] = True
     return hidden
 
 

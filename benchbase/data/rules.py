@@ -21,19 +21,24 @@ PARTS = ("train", "valid", "test", "unused")
 Division = tuple[np.ndarray, dict[str, Any]]
 """The part of every event, (n,) uint8, and what the rule adds to the split's facts."""
 
+Periods = tuple[np.ndarray, np.ndarray]
+"""Of every event the period of the stream, from 0, or -1 before it, (n,) int32, and whether it is retained, bool."""
+
 
 @dataclass(frozen=True)
 class SplitRule:
     """A way to divide: its name in a suite, its parameters, and the function that divides.
 
     `divide(interactions, config, seed)` draws from nothing but the seed. A user's train events are the oldest of the
-    user. `new_users`: nothing is learned from those that are evaluated.
+    user. `new_users`: nothing is learned from those that are evaluated. `follow(interactions, config)`: where the test
+    part is a stream, in which periods it comes.
     """
 
     name: str
     config: type[Config]
     divide: Callable[[Interactions, Any, int], Division]
     new_users: bool = False
+    follow: Callable[[Interactions, Any], Periods] | None = None
 
 
 def _seconds(value: Any) -> Any:
@@ -94,6 +99,32 @@ class RandomExposure(GlobalTime):
     column: str = Field("random", min_length=1, description="Mark or feature of events that is 1 where at random")
 
 
+class Prequential(Fractions):
+    """One cut in time for all users, and after it a stream in periods: each is predicted, then learned from.
+
+    What is learned from the stream is every event of a period, none before it was predicted, by steps of SGD with
+    momentum: v = momentum v + gradient, parameters less lr v. Events between the valid part and the stream are
+    retained: never learned from, they tell after each period how much is still known of before.
+    Source: Dawid 1984, Statistical theory: the prequential approach.
+    """
+
+    valid: float = Field(0.05, ge=0, lt=1, description="Share of events in the valid part")
+    test: float = Field(0.5, gt=0, lt=1, description="Share of events in the stream, the test part")
+    retained: float = Field(0.05, ge=0, lt=1, description="Share of events before it that tell what is forgotten")
+    periods: int = Field(10, ge=1, le=10_000, description="Stretches of the stream, of about equally many events")
+    lr: float = Field(1e-3, gt=0, description="Learning rate of the steps in the stream, η")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of these steps, γ")
+    batch: int = Field(128, ge=1, description="Sequences in such a step")
+    epochs: int = Field(1, ge=1, description="Passes over the events of a period")
+
+    @model_validator(mode="after")
+    def _leave_some_before(self) -> "Prequential":
+        if self.valid + self.retained + self.test >= 1:
+            raise ValueError(f"valid {self.valid}, retained {self.retained} and test {self.test} leave nothing to "
+                             "train on. Expected a sum below 1.")
+        return self
+
+
 class LeaveOneOut(Config):
     """Each user's last event is test, the one before valid, for users with at least three events."""
 
@@ -119,12 +150,7 @@ class UserHoldout(Fractions):
 
 def global_time(interactions: Interactions, config: GlobalTime, seed: int) -> Division:
     """Events from `test_from` on are test, from `valid_from` on valid, earlier ones train, whoever's they are."""
-    time = interactions.timestamp
-    if time is None:
-        raise Refusal(
-            "split global_time: the data set has no timestamps. Expected a time for every event. "
-            "Use leave_one_out, temporal_ratio or user_holdout, which need only an order."
-        )
+    time = _needed_times(interactions, "global_time")
     if config.valid_from is not None and config.test_from is not None:
         valid_from, test_from = config.valid_from, config.test_from
     else:
@@ -146,6 +172,50 @@ def random_exposure(interactions: Interactions, config: RandomExposure, seed: in
                             f"column{none}.")
     part[(part != TRAIN) & ~shown] = UNUSED
     return part, {**facts, "shown_at_random": int(np.count_nonzero(shown & (part != TRAIN)))}
+
+
+def prequential(interactions: Interactions, config: Prequential, seed: int) -> Division:
+    """Train, valid, retained (unused) and the stream, test, by time, whoever's events they are."""
+    time, starts = _needed_times(interactions, "prequential"), _starts(interactions, config)
+    stage = np.searchsorted(starts[:3], time, side="right")
+    part = np.array([TRAIN, VALID, UNUSED, TEST], np.uint8)[stage]
+    valid_from, retained_from, *period_from = starts.tolist()
+    return part, {"valid_from": valid_from, "retained_from": retained_from, "test_from": period_from[0],
+                  "period_from": period_from}
+
+
+def periods_of(interactions: Interactions, config: Prequential) -> Periods:
+    """The periods of the stream, and the events right before it that are retained."""
+    time, starts = _needed_times(interactions, "prequential"), _starts(interactions, config)
+    period = np.searchsorted(starts[2:], time, side="right").astype(np.int32) - 1
+    return period, np.asarray((time >= starts[1]) & (period < 0))
+
+
+def _starts(interactions: Interactions, config: Prequential) -> np.ndarray:
+    """When the valid part, what is retained and each period begin, (2 + periods,); events of one time stay together."""
+    time = _needed_times(interactions, "prequential")
+    n = len(time)
+    n_test = min(n - 1, max(config.periods, round(n * config.test)))
+    later = [n_test + round(n * (config.valid + config.retained)), n_test + round(n * config.retained),
+             *(n_test - np.arange(config.periods) * n_test // config.periods)]
+    place = np.maximum(1, n - np.array(later))
+    starts = np.partition(time, np.unique(place))[place]
+    if (np.diff(starts[2:]) <= 0).any():
+        raise DataError(f"split prequential: {config.periods} periods of {n_test:,} events would begin at "
+                        f"{len(np.unique(starts[2:]))} different times. Expected as many. Ask for fewer periods.")
+    if config.retained and starts[1] == starts[2]:
+        raise DataError("split prequential: no event is retained before the stream begins. Expected some. Choose a "
+                        "larger share, or retained: 0.")
+    return np.asarray(starts, np.int64)
+
+
+def _needed_times(interactions: Interactions, split: str) -> np.ndarray:
+    if interactions.timestamp is None:
+        raise Refusal(
+            f"split {split}: the data set has no timestamps. Expected a time for every event. "
+            "Use leave_one_out, temporal_ratio or user_holdout, which need only an order."
+        )
+    return interactions.timestamp
 
 
 def _shown_at_random(interactions: Interactions, column: str) -> np.ndarray:
@@ -236,6 +306,7 @@ SPLITS: Mapping[str, SplitRule] = {
     for rule in (
         SplitRule("global_time", GlobalTime, global_time),
         SplitRule("random_exposure", RandomExposure, random_exposure),
+        SplitRule("prequential", Prequential, prequential, follow=periods_of),
         SplitRule("leave_one_out", LeaveOneOut, leave_one_out),
         SplitRule("leave_last", LeaveLast, leave_last),
         SplitRule("temporal_ratio", TemporalRatio, temporal_ratio),

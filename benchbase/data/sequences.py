@@ -79,6 +79,23 @@ def train_rows(interactions: Interactions, split: Split, window: int, in_place: 
     return Rows(user, first, np.maximum(first, stop - span), stop)
 
 
+def learned_rows(interactions: Interactions, learn: np.ndarray, window: int, in_place: bool
+                 ) -> tuple[Rows, np.ndarray]:
+    """Each user's row that ends with their last event in `learn` (n_events,) bool, and the first such event, (B,).
+
+    Of every user they follow each other. Users of whom none can be predicted, since nothing is before it, are left out.
+    """
+    place = np.flatnonzero(learn)
+    user = np.searchsorted(interactions.offsets, place, side="right") - 1
+    if not in_place:
+        able = place > interactions.offsets[user]
+        place, user = place[able], user[able]
+    user, begins = np.unique(user, return_index=True)
+    stop = place[np.append(begins[1:], len(place)) - 1] + 1 if len(user) else place
+    first, span = interactions.offsets[user], window + (0 if in_place else 1)
+    return Rows(user, first, np.maximum(first, stop - span), stop), place[begins]
+
+
 def score_rows(interactions: Interactions, events: np.ndarray, window: int) -> Rows:
     """One row per evaluated event: the up to `window` events of its user right before it.
 
@@ -117,8 +134,11 @@ def gather(interactions: Interactions, start: np.ndarray, stop: np.ndarray) -> E
 
 def train_events(interactions: Interactions, split: Split) -> Events:
     """All train-part events by user, for recommenders that are fitted on counts."""
-    first = interactions.offsets[:-1]
-    return gather(interactions, first, first + train_lengths(interactions, split))
+    which = split.part == TRAIN
+    total = np.concatenate([[0], np.cumsum(which)])
+    times = interactions.timestamp
+    timestamp = np.zeros(total[-1], np.int64) if times is None else times[which]
+    return Events(total[interactions.offsets], interactions.item[which], timestamp, interactions.actions[which])
 
 
 def item_counts(interactions: Interactions, split: Split, n_items: int) -> np.ndarray:

@@ -25,6 +25,7 @@ __all__ = [
     "VALID",
     "Split",
     "SplitRule",
+    "Stream",
     "Targets",
     "resolve_split",
     "split",
@@ -34,18 +35,49 @@ Targets = Literal["next", "each"]
 
 
 @dataclass(frozen=True)
+class Stream:
+    """The periods in which a test part is predicted, then learned from, and what is retained from before.
+
+    `period` (n_events,) int32: from 0, or -1 before the stream. `retained_events`: as the other events to evaluate;
+    they are never learned from.
+    """
+
+    period: np.ndarray
+    n_periods: int
+    retained_events: np.ndarray
+
+
+@dataclass(frozen=True)
 class Split:
     """A division of events into parts, and the events to evaluate.
 
     `part` (n_events,) uint8: 0 train, 1 valid, 2 test, 3 unused (read, never learned from). `valid_events`,
     `test_events`: rows of the interactions, int64, ascending; each has an earlier event of its user. `facts`: counts
-    and shares for the card.
+    and shares for the card. `stream`: the periods of a test part that is learned from.
     """
 
     part: np.ndarray
     valid_events: np.ndarray
     test_events: np.ndarray
     facts: dict[str, Any]
+    stream: Stream | None = None
+
+    def events(self, part: str) -> np.ndarray:
+        """The events to evaluate of a part: `valid`, `test`, or of a stream `retained`."""
+        if part == "retained":
+            assert self.stream is not None, "only what streams can be retained"
+            return self.stream.retained_events
+        return {"valid": self.valid_events, "test": self.test_events}[part]
+
+    def at(self, period: int) -> "Split":
+        """The split when a period begins: earlier ones train, this one is tested; after the last, none is."""
+        stream = self.stream
+        assert stream is not None, "only a stream has periods"
+        part = self.part.copy()
+        part[(stream.period >= 0) & (stream.period < period)] = TRAIN
+        part[stream.period > period] = UNUSED
+        tested = self.test_events[stream.period[self.test_events] == period]
+        return Split(part, self.valid_events, tested, self.facts)
 
 
 def split(
@@ -57,9 +89,9 @@ def split(
 ) -> Split:
     """Divide events and choose those to evaluate; `seed` is of what a split draws, the suite's `data_seed`.
 
-    `targets`: `next`, each user's first event of a part; `each`, all of them. An event without an earlier event of
-    its user cannot be evaluated: it is left out and counted. Errors: `Refusal` where the data lacks what the split
-    needs, `DataError` where a part that is needed comes out empty.
+    `targets`: `next`, each user's first event of a part, or of each period of a stream; `each`, all of them. An event
+    without an earlier event of its user cannot be evaluated: it is left out and counted. Errors: `Refusal` where the
+    data lacks what the split needs, `DataError` where a part that is needed comes out empty.
     """
     if targets not in ("next", "each"):
         raise ConfigError([f"targets: no such choice {targets!r}. {nearest(targets, ('next', 'each'))}"])
@@ -67,7 +99,10 @@ def split(
     part, facts = rule.divide(interactions, config, seed)
     _check_parts(part, rule, config)
     first = interactions.offsets[:-1][np.diff(interactions.offsets) > 0]
-    chosen = {name: _events(interactions, part, value, targets) for name, value in (("valid", VALID), ("test", TEST))}
+    period, asked = None, {"valid": part == VALID, "test": part == TEST}
+    if rule.follow is not None:
+        period, asked["retained"] = rule.follow(interactions, config)
+    chosen = {name: _events(interactions, which, targets, period) for name, which in asked.items()}
     kept = {name: events[~np.isin(events, first)] for name, events in chosen.items()}
     if not len(kept["test"]):
         raise DataError(
@@ -81,7 +116,8 @@ def split(
         **facts,
         **_facts(interactions, part, chosen, kept),
     }
-    return Split(part, kept["valid"], kept["test"], facts)
+    stream = None if period is None else Stream(period, int(period.max()) + 1, kept["retained"])
+    return Split(part, kept["valid"], kept["test"], facts, stream)
 
 
 def _check_parts(part: np.ndarray, rule: SplitRule, config: Config) -> None:
@@ -95,13 +131,16 @@ def _check_parts(part: np.ndarray, rule: SplitRule, config: Config) -> None:
             )
 
 
-def _events(interactions: Interactions, part: np.ndarray, value: int, targets: Targets) -> np.ndarray:
-    """Events of a part, or the first of each user; ascending rows, int64."""
-    rows = np.flatnonzero(part == value)
-    if targets == "each":
+def _events(interactions: Interactions, which: np.ndarray, targets: Targets, period: np.ndarray | None) -> np.ndarray:
+    """Events of a part, `which` (n_events,) bool, or the first of each user and period; ascending rows, int64."""
+    rows = np.flatnonzero(which)
+    if targets == "each" or not len(rows):
         return rows
     user = np.searchsorted(interactions.offsets, rows, side="right")
-    return rows[np.concatenate(([True], user[1:] != user[:-1]))] if len(rows) else rows
+    fresh = user[1:] != user[:-1]
+    if period is not None:
+        fresh |= period[rows[1:]] != period[rows[:-1]]
+    return rows[np.concatenate(([True], fresh))]
 
 
 def _facts(

@@ -3,8 +3,9 @@
 from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
 from .flops import flops_per_sequence
-from .forward import autocast
+from .forward import autocast, when
 from .groups import GroupFigures, Watch, group_figures, watching
+from .joined import join
 from .lists import list_figures
 from .predictions import Asked, Predictions, ask, predict
 from .ranking import Ranking, Seen, count, rank, ranked_events
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "flops_per_sequence",
     "group_figures",
+    "join",
     "list_figures",
     "metric_values",
     "per_action",
@@ -34,4 +36,5 @@ __all__ = [
     "rank",
     "ranked_events",
     "watching",
+    "when",
 ]

@@ -11,7 +11,8 @@ Assessment = Ranking | Predictions
 
 
 def assess(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | None = None) -> Assessment:
-    """Rank, or predict actions, for every evaluated event of a part, `valid` or `test`; `watch` is shown rankings.
+    """Rank, or predict actions, for every evaluated event of a part, `valid`, `test` or `retained`; `watch` is shown
+    rankings.
 
     Errors: as those two.
     """

@@ -1,4 +1,8 @@
-"""What every evaluation shares: how many rows go through the model at a time, its number format, what it reads."""
+"""What every evaluation shares: how many rows go through the model at a time, its number format, what it reads, when it
+is.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,3 +26,8 @@ def read_whole(experiment: Experiment, events: np.ndarray) -> dict[str, int]:
     """
     feed = experiment.feed
     return {"read_whole": int(feed.read_whole(events).sum())} if isinstance(feed, OwnDomainFeed) else {}
+
+
+def when(experiment: Experiment, period: int) -> Experiment:
+    """The experiment, with the same model, when a period of its stream begins; after the last one nothing is tested."""
+    return replace(experiment, data=replace(experiment.data, split=experiment.data.split.at(period)))

@@ -59,10 +59,10 @@ class Predictions:
 
 
 def ask(experiment: Experiment, part: str) -> Asked:
-    """The events of a part, `valid` or `test`, whose actions are to be predicted."""
+    """The events of a part, `valid`, `test` or `retained`, whose actions are to be predicted."""
     data = experiment.data
     interactions = data.prepared.interactions
-    events = data.split.valid_events if part == "valid" else data.split.test_events
+    events = data.split.events(part)
     user = np.searchsorted(interactions.offsets, events, side="right") - 1
     labels = np.asarray(interactions.actions[events])[:, interactions.labels] > 0
     return Asked(events, user.astype(np.int32), (events - interactions.offsets[user]).astype(np.int32), labels,

@@ -18,7 +18,7 @@ from ..data import TRAIN
 from ..data.sequences import Rows, gather, score_rows
 from ..errors import RunError
 from ..nn import Objective
-from .forward import ROWS, autocast, read_whole
+from .forward import ROWS, autocast, read_whole, when
 
 RANK_BYTES = 256 * 2**20
 """Memory for the score matrices of one chunk; larger catalogues get fewer rows."""
@@ -151,7 +151,7 @@ def _top(scores: Tensor, row: Tensor, item: Tensor, allowed: Tensor | None, k: i
 
 
 def rank(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | None = None) -> Ranking:
-    """Score and count every evaluated event of a part, `valid` or `test`; `watch` is shown each chunk.
+    """Score and count every evaluated event of a part, `valid`, `test` or `retained`; `watch` is shown each chunk.
 
     Errors: `RunError` where scores are not finite or have the wrong shape.
     """
@@ -169,9 +169,16 @@ def rank(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | Non
 
 
 def ranked_events(experiment: Experiment, part: str) -> np.ndarray:
-    """The events of a part that `rank` ranks, positions in the interactions (n,) int64; known before any training."""
-    events: np.ndarray = _Judge(experiment, part, 0).events
-    return events
+    """The events of a part that `rank` ranks, positions in the interactions (n,) int64; known before any training.
+
+    Of a stream those of all its periods, each with the items known when it begins.
+    """
+    stream = experiment.data.split.stream
+    if part != "test" or stream is None:
+        events: np.ndarray = _Judge(experiment, part, 0).events
+        return events
+    return np.sort(np.concatenate([_Judge(when(experiment, period), part, 0).events
+                                   for period in range(stream.n_periods)]))
 
 
 class _Judge:
@@ -181,7 +188,7 @@ class _Judge:
         data, protocol = experiment.data, experiment.suite.protocol
         self.interactions, self.catalogue = data.prepared.interactions, data.prepared.catalogue
         self.protocol, self.top_k = protocol, min(top_k, self.catalogue.n_items)
-        events = data.split.valid_events if part == "valid" else data.split.test_events
+        events = data.split.events(part)
         self.rows = score_rows(self.interactions, events, protocol.window)
         filtered = self._target_is_seen(events)
         self.left_out = int(filtered.sum())

@@ -1,13 +1,13 @@
 """Base classes of the parts that plugins build: what each may do, and when the core calls it."""
 
-from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import Batch, DevicePlan, Plan, Targets
+from ..data.batches import Batch, DevicePlan, Plan, Targets, TrainBatch
 from ..data.sequences import Events
 from .context import PartContext
 from .scorer import BoundScorer, ItemBias
@@ -154,6 +154,13 @@ class Objective(nn.Module):
 
     def epoch_ended(self, means: Mapping[str, float]) -> None:
         """Called after each epoch with the means over examples of this objective's terms and logs, by name."""
+
+    def period_ended(self, batches: Iterator[TrainBatch], loss: Callable[[TrainBatch], Tensor]) -> None:
+        """Called in a stream after training and after each period was learned from, with the model in eval mode.
+
+        `batches`, without end: single targets of what was just learned from, drawn evenly, one row each. `loss(batch)`:
+        the loss that training descends, of that target, with its gradient. Parameters must stay as they are.
+        """
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ LISTS = "lists."
 GROUPS = "groups."
 """Before the names of figures that compare groups of users."""
 
+STREAM = "stream."
+"""Before the names of figures of a stream: what is retained before and after it, its first period and its last."""
+
 
 def user_values(events: Mapping[str, NDArray[Any]], metric: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """The users (n,), ascending, and each one's mean of a ranking metric over their events."""

@@ -16,7 +16,7 @@ from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, 
 from ..metrics import parse
 from ..registry import Registry
 from ..specs import defaults
-from .measures import GROUPS, LISTS, TRUTH, largest_cutoff
+from .measures import GROUPS, LISTS, STREAM, TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
@@ -121,7 +121,7 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     if cell.reason:
         raise Refusal(cell.reason)
     from ..assemble import assemble
-    from ..evaluate import assess, check_askable, flops_per_sequence, metric_values, per_action, watching
+    from ..evaluate import check_askable, flops_per_sequence, metric_values, per_action, watching
     from ..train import fit
 
     began = perf_counter()
@@ -129,22 +129,46 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     check_askable(experiment)  # nobody should train for nothing
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
-    metrics = suite.protocol.metrics
-    watch = watching(experiment)
-    tested = assess(experiment, "test", min(MAX_LIST, largest_cutoff(metrics)), watch)
-    found = per_action(tested, metrics) | metric_values(tested, metrics)
-    if len(data.loaded.split.valid_events):
-        valid = metric_values(assess(experiment, "valid"), metrics)
-        found |= {f"valid.{name}": value for name, value in valid.items()}
+    metrics, watch = suite.protocol.metrics, watching(experiment)
+    valid = _valid(experiment, metrics)  # before a stream changes the model
+    tested, streamed = _test(experiment, fitted, min(MAX_LIST, largest_cutoff(metrics)), watch)
+    found = per_action(tested, metrics) | metric_values(tested, metrics) | valid
     further, by_chance, across = _further(experiment, tested, watch, suite, data)
-    cost = _cost(data, assembled, fitted, tested)
+    cost, curve = _cost(data, assembled, fitted, tested), fitted.curve
+    if streamed is not None:
+        found |= {f"{STREAM}{name}": value for name, value in streamed.figures.items()}
+        cost |= {"stream_seconds": round(streamed.seconds, 3),
+                 "peak_memory_bytes": int(max(fitted.peak_memory, streamed.peak_memory))}
+        curve = [*curve, *streamed.curve]
     if (flops := flops_per_sequence(experiment)) is not None:
         cost["flops_per_sequence"] = flops
     outcome = {"status": "ok", "metrics": _finite(found | further), "cost": cost,
                "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
     tables = tables_of(tested, metrics) | ({} if across is None else {"across.parquet": across_table(tested, across)})
-    return outcome, {**tables, "curve.parquet": curve_table(fitted.curve)}
+    return outcome, {**tables, "curve.parquet": curve_table(curve)}
+
+
+def _valid(experiment: Any, metrics: tuple[str, ...]) -> dict[str, float]:
+    """The metrics of the valid part, if it has events, under their prefix."""
+    from ..evaluate import assess, metric_values
+
+    if not len(experiment.data.split.valid_events):
+        return {}
+    return {f"valid.{name}": value for name, value in metric_values(assess(experiment, "valid"), metrics).items()}
+
+
+def _test(experiment: Any, fitted: Any, top_k: int, watch: Any) -> tuple[Any, Any]:
+    """What became of the test part, and of a stream how it went."""
+    from ..evaluate import assess
+    from ..train import predict_then_learn
+
+    if experiment.data.split.stream is None:
+        return assess(experiment, "test", top_k, watch), None
+    minutes = experiment.suite.train.minutes
+    left = None if minutes is None else max(0.0, minutes - fitted.seconds / 60)
+    streamed = predict_then_learn(experiment, top_k, watch, left)
+    return streamed.tested, streamed
 
 
 def _further(experiment: Any, tested: Any, watch: Any, suite: Suite, data: Data

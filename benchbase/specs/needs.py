@@ -57,7 +57,7 @@ class Needs:
     `softmax` or `pointwise`. `actions`: the part reads them. `categories`: some, or the columns of these names.
     `traces`: names that the backbone or a modifier must publish. `groups`: attention mass. `features`: columns of the
     catalogue; `marks`: those of events that no model reads, of which an objective sees its targets'. `user_groups`:
-    what users must be grouped by.
+    what users must be grouped by. `stream`: the split goes on learning from what it tests.
     """
 
     tasks: frozenset[str] | None = None
@@ -75,6 +75,7 @@ class Needs:
     features: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
     user_groups: frozenset[str] = frozenset()
+    stream: bool = False
 
     def __post_init__(self) -> None:
         any_or_sets = {"tasks": TASKS, "layouts": LAYOUTS, "attention": ATTENTION, "training": TRAINING}

@@ -174,6 +174,18 @@ class RecommenderContract:
             again = self.scores(part, *self.histories())
             check(np.array_equal(first, again), "asked twice, scores differ")
 
+    def test_fitted_on_more_it_forgets_what_it_was_fitted_on_before(self) -> None:
+        """As after every period of a stream."""
+        whole = self.train()
+        ends = whole.offsets[:-1] + (whole.lengths + 1) // 2
+        index = np.concatenate([np.arange(a, b) for a, b in zip(whole.offsets, ends, strict=False)])
+        half = Events(np.concatenate([[0], np.cumsum(ends - whole.offsets[:-1])]), whole.item[index],
+                      whole.timestamp[index], whole.actions[index])
+        part = self.fitted(half)
+        part.fit(self.train(), self.context())
+        first, second = self.scores(self.fitted(), *self.histories()), self.scores(part, *self.histories())
+        check(np.abs(first - second).max() <= self.tolerance, "fitted on half of the events before, scores differ")
+
     def test_it_changes_nothing_that_it_is_given(self) -> None:
         train, (histories, times) = self.train(), self.histories()
         copies = copy.deepcopy((train, histories, times))

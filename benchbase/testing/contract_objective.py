@@ -1,21 +1,24 @@
 """The contract of objectives, on tiny backbones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 from unittest import SkipTest
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batches import Batch, Targets
+from ..data import split
+from ..data.batches import Batch, Feed, FeedConfig, Targets, TrainBatch
 from ..nn import ItemBias, Objective, SequenceModel
 from ..specs import BackboneSpec, BuildContext, Config, HeadConfig, Needs, ObjectiveSpec
+from ..train.losses import Groups, ask_objectives
 from .build import Chosen, Step, forward, make_model, part_config, same_written_down, train_step
 from .checking import check, keeps_global_state, padded, same
 from .contract_backbone import relabelled
 from .tiny import tiny_bce, tiny_bidirectional, tiny_causal, tiny_softmax
-from .world import tiny_batch, tiny_context
+from .world import tiny_batch, tiny_context, tiny_world
 
 
 class ObjectiveContract:
@@ -53,9 +56,37 @@ class ObjectiveContract:
         # what only weighs or adds to scores is seen in the loss of another
         other: list[Chosen] = [tiny_softmax if self.task == "next_item" else tiny_bce]
         objectives: list[Chosen] = [(self.spec, self.config), *other]
-        return make_model(backbone, modifiers=self.modifiers, objectives=objectives, layout=layout,
-                          context=self.context(), seed=seed,
-                          head=HeadConfig(hidden=8) if self.task == "action" else None).double()
+        model = make_model(backbone, modifiers=self.modifiers, objectives=objectives, layout=layout,
+                           context=self.context(), seed=seed,
+                           head=HeadConfig(hidden=8) if self.task == "action" else None).double()
+        if self.knows_periods(model):  # it may have a loss only after one, and once parameters have moved
+            self.end_period(model, backbone)
+            _move(model)
+        return model
+
+    def knows_periods(self, model: SequenceModel) -> bool:
+        """Whether the ends of a stream's periods change it."""
+        return type(self.part(model)).period_ended is not Objective.period_ended
+
+    def end_period(self, model: SequenceModel, backbone: BackboneSpec) -> None:
+        """Tell it of the end of a period, with single targets of the tiny world."""
+        world, asked = tiny_world(), self.needs.negatives
+        known = np.random.default_rng(0).random((world.interactions.n_events, self.context().n_features))
+        interactions = replace(world.interactions, features=known.astype(np.float32))
+        config = FeedConfig(window=12, masked=backbone.training == "masked" and self.task == "next_item",
+                            task=self.task, negatives={} if asked is None else {self.spec.name: asked})  # type: ignore[arg-type]
+        feed = Feed(interactions, world.catalogue, split(interactions, world.catalogue, "leave_one_out"), config,
+                    model.compressor)
+        model.eval()
+
+        def loss(group: TrainBatch) -> Tensor:
+            groups = Groups(model)
+            encoded = model.encode(group.batch, "train", groups if groups.asking else None)
+            output = model.output(encoded, group.batch, group.targets, "train")
+            losses, _ = ask_objectives(model, output, groups, group.targets_for, group.batch)
+            return torch.stack(list(losses.values())).sum()
+
+        self.part(model).period_ended(map(_wide, feed.examples(0)), loss)
 
     @property
     def task(self) -> str:
@@ -258,6 +289,17 @@ class ObjectiveContract:
             for name, loss in first.items():
                 same(loss, second[name], f"{name} after a state_dict round trip", atol=0)
 
+    def test_the_end_of_a_period_moves_no_parameter(self) -> None:
+        for backbone in self.backbones():
+            model = self.model(backbone)
+            if not self.knows_periods(model):
+                raise SkipTest("it asks for no ends of periods")
+            before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+            with keeps_global_state(self.spec.name):
+                self.end_period(model, backbone)
+            for name, parameter in model.named_parameters():
+                same(parameter, before[name], f"{name} at the end of a period", atol=0)
+
     def test_example_weights_are_finite_factors(self) -> None:
         backbone = self.backbones()[0]
         batch, targets = self.batch(backbone)
@@ -294,3 +336,23 @@ class ObjectiveContract:
                 check(groups.dim() == 3 and groups.shape[:2] == tokens.valid.shape,
                       f"groups: shape {tuple(groups.shape)}. Expected (rows, tokens, groups).")
                 check((groups >= 0).all() and torch.isfinite(groups.double()).all(), "groups: negative or not finite")
+
+
+def _move(model: SequenceModel) -> None:
+    """Change every parameter a little."""
+    draw = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draw, dtype=parameter.dtype), alpha=0.05)
+
+
+def _wide(group: TrainBatch) -> TrainBatch:
+    """The same in double precision."""
+    drawn = {name: _doubled(each) for name, each in group.negatives.items()}
+    return TrainBatch(_doubled(group.batch), _doubled(group.targets), drawn)
+
+
+def _doubled(tensors: Any) -> Any:
+    return replace(tensors, **{field.name: value.double() for field in fields(tensors)
+                               if isinstance(value := getattr(tensors, field.name), Tensor)
+                               and value.dtype.is_floating_point})

@@ -3,5 +3,6 @@
 from .loop import Fit, Progress, fit
 from .losses import LossMaker
 from .optimizer import make_optimizer, tag_parameters
+from .stream import Streamed, predict_then_learn
 
-__all__ = ["Fit", "LossMaker", "Progress", "fit", "make_optimizer", "tag_parameters"]
+__all__ = ["Fit", "LossMaker", "Progress", "Streamed", "fit", "make_optimizer", "predict_then_learn", "tag_parameters"]

@@ -1,15 +1,14 @@
 """The loop: epochs of steps, evaluations of the valid part, checkpoints; a run can end and go on between any two."""
 
 import ctypes
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import checkpoint, evaluate
 from ..assemble import Experiment, settled
@@ -19,9 +18,10 @@ from ..data.sequences import train_events
 from ..errors import RunError
 from ..memory import peak_memory, reset_peak
 from ..metrics import higher_is_better
-from ..nn import CombinerParameters, SequenceModel
-from .losses import Losses, LossMaker, Means
-from .optimizer import make_optimizer, tag_parameters
+from ..nn import SequenceModel
+from .losses import Means
+from .optimizer import make_optimizer
+from .steps import Steps
 
 
 @dataclass(frozen=True)
@@ -113,16 +113,9 @@ class _Trainer:
                  report: Callable[[Progress], None]):
         self.experiment, self.model, self.folder, self.report = experiment, model, folder, report
         self.train, self.metric = experiment.suite.train, experiment.suite.protocol.metrics[0]
-        self.loss = LossMaker(experiment, model)
-        tagged = tag_parameters(model)
-        own = [t.parameter for t in tagged if t.tag == "objective"]
-        self.groups = [group for group in ([t.parameter for t in tagged if t.tag != "objective"], own) if group]
-        self.parameters = CombinerParameters(
-            all=[t.parameter for t in tagged], shared=[t.parameter for t in tagged if t.tag == "encoder"]
-        )
-        self.optimizer = make_optimizer(self.groups, experiment)
-        for objective in self.loss.objectives.values():
-            objective.bind(tagged)
+        self.steps = Steps(experiment, model, lambda groups: make_optimizer(groups, experiment))
+        for objective in self.steps.loss.objectives.values():
+            objective.bind(self.steps.tagged)
         torch.manual_seed(derive_seed(experiment.seed, "torch"))
         self.state, self.best_state = State(), dict[str, Tensor]()
         self.start = time.perf_counter()
@@ -167,104 +160,29 @@ class _Trainer:
         self.model.train()
         feed = self.experiment.feed
         assert feed is not None
-        means = Means()
-        learned = False
+        means, learned, steps = Means(), False, self.steps
+        steps.now, steps.seen = f"epoch {self.state.epoch}", self._count if self.state.epoch == 1 else None
         for groups in feed.train_batches(self.state.epoch, self.train.batch, self.train.buckets):
-            learned |= self._step([self._moved(group) for group in groups], means)
+            learned |= steps.step(groups, means)
             if self.train.minutes is not None and self.seconds > 60 * self.train.minutes:
                 raise RunError(f"training: over {self.train.minutes} minutes in epoch {self.state.epoch}. "
                                "Expected an end before train.minutes. Allow more, or fewer epochs.", "timeout")
         if not learned:
             raise RunError(f"training: epoch {self.state.epoch} changed nothing: no loss had a gradient, or every "
                            "example weighed 0. Expected a loss that depends on the parameters. Check the objectives.")
-        self._check_parameters()
+        steps.check_parameters()
+        self.state.routes = sorted({*self.state.routes, *steps.routes})
         self.state.curve += [(self.state.epoch, f"train.{name}", value) for name, value in means.result().items()]
-        for name, objective in self.loss.objectives.items():
+        for name, objective in steps.loss.objectives.items():
             objective.epoch_ended(means.of(name))
 
-    def _moved(self, group: TrainBatch) -> TrainBatch:
-        """A group on the device, its targets weighted by every objective."""
-        device = self.experiment.device
-        batch = group.batch.to(device)
-        targets = self.loss.weighted(batch, group.targets.to(device))
-        drawn = {name: replace(given.to(device), weights=targets.weights) for name, given in group.negatives.items()}
-        return TrainBatch(batch, targets, drawn)
-
-    def _step(self, groups: list[TrainBatch], means: Means) -> bool:
-        """One update from the groups of a batch, each of which counts by its share of the weights; whether anything
-        could be learned from them.
-        """
-        weights = torch.stack([group.targets.weights.sum() for group in groups]).tolist()
-        whole = [(group, weight) for group, weight in zip(groups, weights, strict=True) if weight != 0]
-        total = sum(weights)
-        if not whole or total == 0:
-            return False
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.experiment.combiner is None:
-            self._descend(whole, total, means)
-        else:
-            means.add(self._combine(whole, total, means), total)
-        self._clip()
-        self.optimizer.step()
-        return any(parameter.grad is not None for parameter in self.parameters.all)
-
-    def _losses(self, group: TrainBatch, weight: float, means: Means) -> Losses:
-        losses = self.loss(group)
-        means.add({**losses, **self.loss.logged}, weight)
-        if self.state.epoch == 1:  # later epochs read the same sequences
-            self.state.tokens += self.loss.tokens()
-            self.state.sequences += group.batch.n_rows
-            if group.batch.history is not None:
-                self.state.history_events += len(group.batch.history.items)
-                self.state.history_tokens += int(group.batch.plan.tokens.sum())
-        self.state.routes = sorted({*self.state.routes, *self.loss.routes})
-        return losses
-
-    def _descend(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> None:
-        """The gradient of the weighted sum, group by group, so that one group's graph is held at a time."""
-        spent = []
-        for group, weight in groups:
-            loss = self.loss.total(self._losses(group, weight, means)) * (weight / total)
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
-            spent.append(loss.detach())
-        self._check(torch.stack(spent).sum())
-
-    def _combine(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> dict[str, float]:
-        """Let the combiner fill the gradients from the two losses it balances; its weights, for the log."""
-        combiner, balance = self.experiment.combiner, self.experiment.balance
-        assert combiner is not None and balance is not None
-        gathered: Losses = {}
-        for group, weight in groups:
-            for name, value in self._losses(group, weight, means).items():
-                share = value * (weight / total)
-                gathered[name] = gathered[name] + share if name in gathered else share
-        for name in balance:
-            if name not in gathered:
-                raise RunError(f"combiner: balance names {name}, which no objective returns. "
-                               f"Expected two out of {', '.join(sorted(gathered))}.")
-        weighted = self.loss.weigh(gathered)
-        other = weighted.pop(balance[1])
-        main = torch.stack(list(weighted.values())).sum()
-        self._check(main.detach() + other.detach())
-        used = combiner.combine({balance[0]: main, balance[1]: other}, self.parameters)
-        return {f"combiner.{name}": float(value) for name, value in used.items()}
-
-    def _check(self, loss: Tensor) -> None:
-        if not math.isfinite(value := float(loss)):
-            raise RunError(f"training: the loss is {value} in epoch {self.state.epoch}. Expected a finite number. "
-                           "Lower train.lr, or set train.clip.", "diverged")
-
-    def _check_parameters(self) -> None:
-        """The last step's gradients show in no loss: look at what they left."""
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters.all):
-            raise RunError(f"training: a parameter is not finite after epoch {self.state.epoch}. Expected finite "
-                           "numbers. Lower train.lr, or set train.clip.", "diverged")
-
-    def _clip(self) -> None:
-        if self.train.clip is not None:
-            for group in self.groups:
-                nn.utils.clip_grad_norm_(group, self.train.clip)
+    def _count(self, group: TrainBatch) -> None:
+        """What a sequence holds; later epochs read the same ones."""
+        self.state.tokens += self.steps.loss.tokens()
+        self.state.sequences += group.batch.n_rows
+        if group.batch.history is not None:
+            self.state.history_events += len(group.batch.history.items)
+            self.state.history_tokens += int(group.batch.plan.tokens.sum())
 
     def _evaluate(self) -> None:
         """Assess the valid part; keep the parameters where they are the best so far.
@@ -298,7 +216,7 @@ class _Trainer:
         if self.experiment.combiner is not None:
             tensors["combiner"] = self.experiment.combiner.state_dict()
         progress = asdict(self.state) | {"seconds": self.seconds}
-        state = checkpoint.Checkpoint(tensors, self.optimizer.state_dict(), self._generator_states(), progress)
+        state = checkpoint.Checkpoint(tensors, self.steps.optimizer.state_dict(), self._generator_states(), progress)
         checkpoint.save(self.folder, self.state.epoch, state)
 
     def _generator_states(self) -> dict[str, Tensor]:
@@ -316,7 +234,7 @@ class _Trainer:
         self.best_state = dict(found.tensors["best"])
         if self.experiment.combiner is not None:
             self.experiment.combiner.load_state_dict(found.tensors["combiner"])
-        self.optimizer.load_state_dict(dict(found.optimizer))
+        self.steps.optimizer.load_state_dict(dict(found.optimizer))
         self.state = State(**found.progress)
         self._restore_generators(found.generators)
         if not self.state.devices:  # older ones name none

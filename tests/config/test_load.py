@@ -307,7 +307,8 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"protocol": {"split": "leave_one"}},
             "protocol.split.name: no split named 'leave_one'. Did you mean 'leave_one_out'? "
-            "Splits: global_time, leave_last, leave_one_out, random_exposure, temporal_ratio, user_holdout.",
+            "Splits: global_time, leave_last, leave_one_out, prequential, random_exposure, temporal_ratio, "
+            "user_holdout.",
         ),
         (
             {"protocol": {"split": None}},

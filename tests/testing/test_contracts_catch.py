@@ -224,6 +224,15 @@ def of_another_row(self, output, targets, batch):
     return {"loss": targets.mean(F.softplus(kept.logsumexp(1) - positive))}
 
 
+def keeps(self, parameters):
+    self.__dict__["kept"] = parameters
+
+
+def moves(self, batches, loss):
+    for each in self.kept:
+        each.parameter.data.add_(0.01)
+
+
 def drawing(scope):
     return Needs(tasks=frozenset({"next_item"}), negatives=Negatives(count=3, scope=scope))
 
@@ -255,6 +264,8 @@ OBJECTIVES = {
     "a term blind to the items asked for": (
         objective(score_term=lambda self, b, items, phase: torch.arange(30.0)[: len(items)].expand(b.n_rows, -1)),
         {"score_terms_are_one_matrix_however_it_is_asked_for"}),
+    "parameters moved between periods": (objective(bind=keeps, period_ended=moves),
+                                         {"the_end_of_a_period_moves_no_parameter"}),
     "negative groups": (objective(groups=lambda self, tokens: -tokens.x), {"groups_are_shares_of_keys"}),
 }
 
@@ -307,6 +318,12 @@ def sorts_in_place(self, train, context):
     Counts.fit(self, train, context)
 
 
+def adds_up(self, train, context):
+    before = getattr(self, "counts", 0.0)
+    Counts.fit(self, train, context)
+    self.counts = self.counts + before
+
+
 RECOMMENDERS = {
     "a column too many": (recommender(lambda self, h, t: np.tile(np.append(0, self.counts), (h.n_rows, 1))),
                           "scores_are_finite_and_one_per_item"),
@@ -314,6 +331,7 @@ RECOMMENDERS = {
     "all equal": (recommender(lambda self, h, t: np.zeros((h.n_rows, 30))), "scores_are_finite_and_one_per_item"),
     "unseeded": (recommender(lambda self, h, t: np.random.default_rng().random((h.n_rows, 30))),
                  "fitted_again_it_scores_the_same"),
+    "adds to what it knew": (recommender(fit=adds_up), "fitted_on_more_it_forgets_what_it_was_fitted_on_before"),
     "writes into what it is given": (recommender(fit=sorts_in_place), "it_changes_nothing_that_it_is_given"),
     "defaults taken for choices": (replace(recommender(), config=AsksWhatWasGiven), WRITTEN),
     "rows see each other": (recommender(lambda self, h, t: self.counts + np.arange(h.n_rows)[:, None]),

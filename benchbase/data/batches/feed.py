@@ -1,8 +1,9 @@
 """Feed: from rows of interactions to Batch and Targets, for training and for scoring."""
 
+import itertools
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Literal
 
 import numpy as np
@@ -12,21 +13,17 @@ from torch import Tensor
 from ...errors import PluginError
 from ...specs import Negatives
 from ..catalogue import Catalogue
-from ..draws import (
-    derive_seed,
-    draw_items,
-    hidden_events,
-    make_law,
-    mix,
-    negatives_key,
-    shuffled,
-)
+from ..draws import derive_seed, event_keys, hidden_events, mix, shuffled
 from ..interactions import Interactions
-from ..sequences import Rows, action_rows, gather, item_counts, score_rows, train_rows
+from ..sequences import Rows, action_rows, gather, item_counts, learned_rows, score_rows, train_rows
 from ..splits import Split
 from .columns import Columns, moved
+from .negatives import NegativeDraws
 from .plans import Plan, Planner, Plans
 from .tensors import Batch, History, Targets
+
+EXAMPLES = 64
+"""Single targets that share negatives, where an objective asks for those of a batch."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +76,30 @@ class Feed:
     """
 
     def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
-                 compressor: Planner | None = None, owner: np.ndarray | None = None):
-        """`owner` (n_users,): whose embedding the users of these interactions have, where it is not their own."""
+                 compressor: Planner | None = None, owner: np.ndarray | None = None, learn: np.ndarray | None = None):
+        """`owner` (n_users,): whose embedding the users of these interactions have, where it is not their own.
+
+        `learn` (n_events,) bool: the events to learn from, of each user some that follow each other, where they are not
+        those of the windows of the train part; all are predicted, in windows end to end.
+        """
         self.interactions, self.catalogue, self.config = interactions, catalogue, config
-        self.plans, self.owner = None if compressor is None else Plans(compressor), owner
-        in_place = config.masked or config.task == "action"
-        if self.plans is not None and config.stride == config.window:
-            self.rows = self._end_to_end(train_rows(interactions, split, config.window, in_place), in_place)
+        self.plans, self.owner, self.learn = None if compressor is None else Plans(compressor), owner, learn
+        self.unread = 0 if config.masked or config.task == "action" else 1
+        in_place = not self.unread
+        if learn is not None:
+            newest, first = learned_rows(interactions, learn, config.window, in_place)
+            self.rows = self._end_to_end(newest, first - self.unread)
+        elif self.plans is not None and config.stride == config.window:
+            newest = train_rows(interactions, split, config.window, in_place)
+            self.rows = self._end_to_end(newest, newest.first)
         else:
             self.rows = train_rows(interactions, split, config.window, in_place, config.stride)
         counts = item_counts(interactions, split, catalogue.n_items)
-        self._laws = {request: make_law(request, counts) for request in set(config.negatives.values())}
+        self._draws = NegativeDraws(config.negatives, counts)
+
+    @property
+    def _compressor(self) -> Planner | None:
+        return None if self.plans is None else self.plans.compressor
 
     def n_batches(self, size: int) -> int:
         """Training steps in an epoch at `size` rows a batch."""
@@ -104,6 +114,34 @@ class Feed:
             groups = np.array_split(by_length, min(buckets, len(by_length)))
             yield self._with_in_batch([self._train_batch(rows[group], epoch, step) for group in groups], epoch, step)
 
+    def _with_in_batch(self, groups: list[TrainBatch], epoch: int, step: int) -> list[TrainBatch]:
+        """The groups of a step with negatives out of its targets, where an objective asks for such."""
+        more = self._draws.of_step([group.targets for group in groups], self.config.seed, epoch, step)
+        return [replace(group, negatives={**group.negatives, **drawn})
+                for group, drawn in zip(groups, more, strict=True)]
+
+    def learning(self, split: Split, learn: np.ndarray, seed: int) -> "Feed":
+        """A feed of the same form for these events alone, `learn` (n_events,) bool, with draws of its own."""
+        return Feed(self.interactions, self.catalogue, split, replace(self.config, seed=seed), self._compressor,
+                    self.owner, learn)
+
+    def examples(self, seed: int) -> Iterator[TrainBatch]:
+        """Single targets without end, drawn evenly from all that are learned from; each asks of what was before it.
+
+        One row and one target each, with negatives; those of a batch are drawn for `EXAMPLES` at a time.
+        """
+        alone = copy(self)
+        alone.config = replace(self.config, supervise="last", seed=seed)
+        random, ends = np.random.default_rng(seed), np.cumsum(self.rows.stop - self.rows.start - self.unread)
+        for step in itertools.count():
+            drawn = random.integers(0, ends[-1], EXAMPLES)
+            at = np.searchsorted(ends, drawn, side="right")
+            target = self.rows.stop[at] - (ends[at] - drawn)
+            at, target = at[self._learned(target)], target[self._learned(target)]
+            rows = Rows(self.rows.user[at], self.rows.first[at], self.rows.start[at], target + 1)
+            singles = (rows[place : place + 1] for place in range(len(rows)))
+            yield from alone._with_in_batch([alone._train_batch(single, 0, step) for single in singles], 0, step)
+
     def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         """The evaluated events (n,), positions in the interactions, in chunks of like length."""
         config = self.config
@@ -116,18 +154,19 @@ class Feed:
             index = order[start : start + size]
             yield self._score_batch(rows[index], index)
 
-    def _end_to_end(self, newest: Rows, in_place: bool) -> Rows:
+    def _end_to_end(self, newest: Rows, since: np.ndarray) -> Rows:
         """The rows of windows end to end over what is kept: events that give way in one are the last of the one before.
 
-        `newest`: each user's last row. What a masked row hides changes from epoch to epoch; here it hides nothing.
+        `newest`: each user's last row; `since` (B,): where the events that are read must begin, at the latest. What a
+        masked row hides changes from epoch to epoch; here it hides nothing.
         """
-        unread = 0 if in_place else 1
+        unread = self.unread
         found, rows = [newest], newest
         while len(rows):
             hidden = np.zeros((len(rows), int((rows.stop - rows.start).max())), bool) if self.config.masked else None
             kept, _, _ = self._displace(rows, rows.stop - unread, self.config.window, hidden, self._asked(rows))
-            more = kept.start > rows.first
-            first, stop = rows.first[more], kept.start[more] + unread
+            more = kept.start > since
+            first, stop, since = rows.first[more], kept.start[more] + unread, since[more]
             rows = Rows(rows.user[more], first, np.maximum(first, stop - self.config.window - unread), stop)
             found.append(rows)
         whole = Rows(*(np.concatenate([getattr(each, name) for each in found])
@@ -168,7 +207,9 @@ class Feed:
         """All actions of the rows are asked for, or those of their last events, which are then hidden."""
         asked = self._asked(rows)
         kept, batch = self._asking(rows, asked, self.config.supervise == "candidates")
-        return TrainBatch(batch, self._action_targets(kept, batch.hide_action if asked.any() else batch.valid), {})
+        asks = batch.hide_action if asked.any() else batch.valid
+        learned = self._learned(kept.start[:, None] + np.arange(asks.shape[1]))
+        return TrainBatch(batch, self._action_targets(kept, asks & torch.from_numpy(learned)), {})
 
     def _asking(self, rows: Rows, asked: np.ndarray, candidates: bool) -> tuple[Rows, Batch]:
         """The rows as the compressor leaves them, with the actions of the last `asked` (B,) events of each hidden."""
@@ -181,18 +222,24 @@ class Feed:
         row, event = np.nonzero(asked.numpy())
         return self._targets(rows.start, row, event)
 
+    def _learned(self, index: np.ndarray) -> np.ndarray:
+        """Whether events, positions of any shape, may be learned from; those past the end may not."""
+        if self.learn is None:
+            return np.ones(index.shape, bool)
+        found: np.ndarray = self.learn[np.minimum(index, len(self.learn) - 1)] & (index < len(self.learn))
+        return found
+
     def _train_batch(self, rows: Rows, epoch: int, step: int) -> TrainBatch:
         if self.config.task == "action":
             return self._train_actions(rows)
-        masked = self.config.masked
+        masked, unread = self.config.masked, self.unread
         # the last event of a row is predicted and never read, unless it is masked in place
-        unread = 0 if masked else 1
         hidden = self._hidden(rows, self._columns(rows.start, rows.stop), epoch) if masked else None
         rows, plan, hidden = self._displace(rows, rows.stop - unread, self.config.window, hidden)
         columns = self._columns(rows.start, rows.stop - unread)
         batch = self._batch(rows, columns, None if masked else rows.stop - 1, hidden, plan)
         targets = self._train_targets(rows, columns, hidden)
-        return TrainBatch(batch, targets, self._with_negatives(rows, targets, epoch, step))
+        return TrainBatch(batch, targets, self._draws.of_rows(rows, targets, self.config.seed, epoch, step))
 
     def _score_batch(self, rows: Rows, index: np.ndarray) -> ScoreBatch:
         appended = 1 if self.config.masked else 0
@@ -237,7 +284,7 @@ class Feed:
 
         if hidden is not None:  # others are hidden in each epoch
             return plans.checked(ask(np.arange(len(rows))), len(rows))
-        keys = zip(rows.start.tolist(), stop.tolist(), asked.tolist(), repeat(budget))
+        keys = zip(rows.start.tolist(), stop.tolist(), asked.tolist(), itertools.repeat(budget))
         return plans.of(list(keys), ask)
 
     def _check_times(self, plan: Plan, start: np.ndarray) -> None:
@@ -257,17 +304,12 @@ class Feed:
         """Which events to hide, (B, T) bool."""
         if self.config.supervise == "last":
             return np.asarray(np.arange(columns.width) == (columns.lengths - 1)[:, None])
-        keys = self._keys(derive_seed(self.config.seed, "mask", epoch), rows.user[:, None],
+        keys = event_keys(derive_seed(self.config.seed, "mask", epoch), rows.user[:, None],
                           columns.index - rows.first[:, None])
         if self.config.stride is not None and self.config.stride < self.config.window:
             # an event that several windows hold is hidden in some of them and read in others
             keys = mix(keys, (rows.start - rows.first)[:, None])
-        return hidden_events(keys, columns.lengths, self.config.mask_rate)
-
-    @staticmethod
-    def _keys(seed: int, user: np.ndarray, event: np.ndarray) -> np.ndarray:
-        """One key per event of a user, whatever batch or window it stands in."""
-        return mix(mix(np.uint64(seed) * np.ones_like(event, dtype=np.uint64), user), event)
+        return hidden_events(keys, columns.real & self._learned(columns.index), self.config.mask_rate)
 
     def _columns(self, start: np.ndarray, stop: np.ndarray) -> Columns:
         return Columns(self.interactions, self.catalogue, start, stop)
@@ -313,7 +355,8 @@ class Feed:
         else:
             row, at = np.nonzero(columns.real)
             event = at + 1
-        return self._targets(rows.start, row, event)
+        some = self._learned(rows.start[row] + event)
+        return self._targets(rows.start, row[some], event[some])
 
     def _targets(self, start: np.ndarray, row: np.ndarray, event: np.ndarray) -> Targets:
         position = start[row] + event
@@ -325,56 +368,4 @@ class Feed:
             item=torch.from_numpy(self.interactions.item[position].astype(np.int64)),
             actions=torch.from_numpy(actions), weights=torch.ones(len(row)),
             marks=None if self.interactions.marks is None else torch.from_numpy(self.interactions.marks[position]),
-        )
-
-    def _with_negatives(self, rows: Rows, targets: Targets, epoch: int, step: int) -> dict[str, Targets]:
-        asked = {name: request for name, request in self.config.negatives.items() if request.law != "in_batch"}
-        made = {request: self._negatives(request, rows, targets, epoch, step) for request in set(asked.values())}
-        return {objective: made[request] for objective, request in asked.items()}
-
-    def _with_in_batch(self, groups: list[TrainBatch], epoch: int, step: int) -> list[TrainBatch]:
-        """The groups of a step with negatives out of its targets, the same for all, where an objective asks for such.
-
-        The pool is in order of length, row and event, so that the number of groups changes nothing.
-        """
-        asked = {name: request for name, request in self.config.negatives.items() if request.law == "in_batch"}
-        if not asked:
-            return groups
-        pool = np.concatenate([group.targets.item.numpy() for group in groups])
-        drawn = {}
-        for request in set(asked.values()):
-            key = derive_seed(negatives_key(self.config.seed, request), epoch, step)
-            drawn[request] = pool[shuffled(len(pool), key)[: request.count]]
-        given = ({name: self._given(request, group.targets, drawn[request]) for name, request in asked.items()}
-                 for group in groups)
-        return [replace(group, negatives={**group.negatives, **more})
-                for group, more in zip(groups, given, strict=True)]
-
-    def _negatives(self, request: Negatives, rows: Rows, targets: Targets, epoch: int, step: int) -> Targets:
-        """The targets with items drawn per position, per sequence or per batch, as the request says."""
-        law = self._laws[request]
-        seed = derive_seed(negatives_key(self.config.seed, request), epoch)
-        row, positive = targets.row.numpy(), targets.item.numpy()
-        if request.scope == "position":
-            event = rows.start[row] + targets.event.numpy() - rows.first[row]
-            avoid = None if request.keep_positive else positive
-            items = draw_items(law, self._keys(seed, rows.user[row], event), request.count, avoid)
-        elif request.scope == "sequence":
-            items = draw_items(law, mix(np.full(len(rows), seed, np.uint64), rows.user), request.count)
-        else:
-            items = draw_items(law, mix(np.full(1, seed, np.uint64), step), request.count)[0]
-        return self._given(request, targets, items)
-
-    def _given(self, request: Negatives, targets: Targets, items: np.ndarray) -> Targets:
-        """The targets with these negatives and how probable the law makes them."""
-        law, positive = self._laws[request], targets.item.numpy()
-        log_q = law.log_p[items]
-        if request.scope == "position" and not request.keep_positive:
-            rest = -np.expm1(law.log_p[positive].astype(np.float64))  # 0 where there is no other item to draw
-            log_q = log_q - np.log(np.where(rest > 0, rest, 1.0))[:, None].astype(log_q.dtype)
-        return Targets(
-            **{name: getattr(targets, name)
-               for name in ("task", "row", "event", "item", "actions", "weights", "marks")},
-            negatives=torch.from_numpy(items), log_q=torch.from_numpy(law.log_p[positive]),
-            log_q_negatives=torch.from_numpy(log_q),
         )

@@ -20,13 +20,18 @@ class OwnDomainFeed(Feed):
     """
 
     def __init__(self, interactions: Interactions, catalogue: Catalogue, split: Split, config: FeedConfig,
-                 compressor: Planner | None = None):
+                 compressor: Planner | None = None, learn: np.ndarray | None = None):
         apart, order, owner = take_apart(interactions, catalogue)
         divided = replace(split, part=np.asarray(split.part)[order])
-        super().__init__(apart, catalogue, divided, config, compressor, owner)
+        super().__init__(apart, catalogue, divided, config, compressor, owner, None if learn is None else learn[order])
         self.whole = Feed(interactions, catalogue, split, config, compressor)
         self.place = np.empty(len(order), np.int64)
         self.place[order] = np.arange(len(order))
+
+    def learning(self, split: Split, learn: np.ndarray, seed: int) -> Feed:
+        whole = self.whole
+        return OwnDomainFeed(whole.interactions, whole.catalogue, split, replace(self.config, seed=seed),
+                             self._compressor, learn)
 
     def read_whole(self, events: np.ndarray) -> np.ndarray:
         """Which of these events (n,) have no earlier one of their domain, bool."""

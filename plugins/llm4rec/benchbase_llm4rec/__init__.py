@@ -1,10 +1,12 @@
-"""The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks."""
+"""The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks, and
+what it holds on to in a stream.
+"""
 
 from typing import TYPE_CHECKING
 
 from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BackdoorConfig, IPSConfig, ParityConfig
+from .config import BackdoorConfig, EWCConfig, IPSConfig, ParityConfig
 
 if TYPE_CHECKING:
     from benchbase.nn import Objective
@@ -34,6 +36,12 @@ def build_parity(config: ParityConfig, context: BuildContext) -> "Objective":
     return DemographicParity(config, context)
 
 
+def build_ewc(config: EWCConfig, context: BuildContext) -> "Objective":
+    from .ewc import ElasticWeights
+
+    return ElasticWeights(config, context)
+
+
 def needs_of_parity(config: ParityConfig) -> Needs:
     return Needs(user_groups=frozenset({config.group}))
 
@@ -58,4 +66,5 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
         ObjectiveSpec(name="popularity_backdoor", config=BackdoorConfig, build=build_backdoor, source=SOURCE),
         ObjectiveSpec(name="demographic_parity", config=ParityConfig, build=build_parity, source=SOURCE,
                       needs=needs_of_parity),
+        ObjectiveSpec(name="ewc", config=EWCConfig, build=build_ewc, source=SOURCE, needs=Needs(stream=True)),
     ]

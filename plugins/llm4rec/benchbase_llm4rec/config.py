@@ -52,3 +52,10 @@ class ParityConfig(Config):
         "reversal", description="the model ascends the opponent's loss, or descends its cross-entropy with P(S)"
     )
     hidden: int = Field(64, ge=1, le=4096, description="units of the opponent's hidden layer")
+
+
+class EWCConfig(Config):
+    """How hard parameters are held where training left them."""
+
+    strength: float = Field(100.0, ge=0, le=1e9, description="weight of the penalty, lambda; 0: plain online learning")
+    examples: int = Field(2000, ge=1, le=10_000_000, description="single targets whose gradients make F")

@@ -61,3 +61,19 @@ class TestBackdoorOfActions(ObjectiveContract):
 
     def context(self):
         return replace(tiny_context(), tasks=("action",))
+
+
+class TestEWC(ObjectiveContract):
+    spec = SPECS["ewc"]
+    config = SPECS["ewc"].config(strength=10.0, examples=20)
+    names_matter = True
+
+
+class TestEWCOfActions(ObjectiveContract):
+    spec = SPECS["ewc"]
+    config = SPECS["ewc"].config(examples=20)
+    names_matter = True
+    task = "action"
+
+    def context(self):
+        return replace(tiny_context(), tasks=("action",))

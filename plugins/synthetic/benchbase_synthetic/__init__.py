@@ -3,7 +3,15 @@
 from benchbase import DataContext, DatasetSpec, hookimpl
 from benchbase.data import Catalogue, Log, Truth
 
-from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig
+from .config import (
+    ActionsConfig,
+    CausalConfig,
+    DomainsConfig,
+    DriftConfig,
+    ExposureConfig,
+    MarkovConfig,
+    NoiseConfig,
+)
 
 
 def build_noise(config: NoiseConfig, context: DataContext) -> Log:
@@ -42,6 +50,12 @@ def build_exposure(config: ExposureConfig, context: DataContext) -> Log:
     return exposure(config, context.seed)
 
 
+def build_drift(config: DriftConfig, context: DataContext) -> Log:
+    from .worlds import drift
+
+    return drift(config, context.seed)
+
+
 def causal_truth(config: CausalConfig, catalogue: Catalogue, seed: int) -> Truth:
     from .judge import GraphTruth
 
@@ -73,5 +87,6 @@ def benchbase_datasets() -> list[DatasetSpec]:
             ("actions", ActionsConfig, build_actions, None),
             ("domains", DomainsConfig, build_domains, domain_truth),
             ("exposure", ExposureConfig, build_exposure, None),
+            ("drift", DriftConfig, build_drift, None),
         )
     ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .config import DomainsConfig, MarkovConfig
+from .config import DomainsConfig, DriftConfig, MarkovConfig
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def make_chain(config: MarkovConfig, seed: int) -> Chain:
     return Chain(successors, weights, config.jump, _stationary(successors, weights, config.jump))
 
 
-def draw_weights(config: MarkovConfig | DomainsConfig, rng: np.random.Generator) -> np.ndarray:
+def draw_weights(config: MarkovConfig | DomainsConfig | DriftConfig, rng: np.random.Generator) -> np.ndarray:
     """How likely each successor of every item is, (N, K): the first between low and high, the others alike."""
     n, k = config.n_items, config.successors
     first = rng.uniform(config.low, config.high, n) if k > 1 else np.ones(n)

@@ -152,3 +152,26 @@ class ExposureConfig(World):
             raise ValueError(f"random {self.random} exceeds the {self.events - self.events_spread} events of the "
                              "shortest sequence.")
         return self
+
+
+class DriftConfig(World):
+    """Markov chains in seasons: of all items only some are at hand in each, and of some the successors are others.
+
+    A user's next item is a successor of the last one that is at hand in the season of the event.
+    """
+
+    seasons: int = Field(4, ge=1, le=100, description="Seasons, of equal length")
+    active: float = Field(0.5, gt=0, le=1, description="Share of items that are at hand in a season")
+    overlap: float = Field(0.5, ge=0, le=1, description="Share of a season's items that were at hand in the last one")
+    change: float = Field(0.0, ge=0, le=1, description="Share of items whose successors are drawn anew in each season")
+    successors: int = Field(8, ge=1, description="Items that may follow an item, at hand or not (other than by a jump)")
+    low: float = Field(0.5, gt=0, le=1, description="Least weight of the first successor, among items")
+    high: float = Field(0.9, gt=0, le=1, description="Greatest weight of the first successor, among items")
+    jump: float = Field(0.05, gt=0, lt=1, description="Probability of a jump to any item at hand, uniformly")
+
+    @model_validator(mode="after")
+    def _chains(self) -> "DriftConfig":
+        _check_range(self.low, self.high)
+        if self.successors > self.n_items:
+            raise ValueError(f"successors {self.successors} exceed n_items {self.n_items}.")
+        return self

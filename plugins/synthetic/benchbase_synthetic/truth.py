@@ -6,14 +6,23 @@ from benchbase.data import Catalogue, Interactions, Log
 from benchbase.errors import DataError
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig
+from .config import (
+    ActionsConfig,
+    CausalConfig,
+    DomainsConfig,
+    DriftConfig,
+    ExposureConfig,
+    MarkovConfig,
+    NoiseConfig,
+)
+from .drift import make_seasons, season_of
 from .exposure import Showing, make_showing
 from .graph import Process
 from .mixture import make_mixture
 from .taste import agreement, make_tastes
-from .worlds import causal, domains, exposure, markov, noise
+from .worlds import START, causal, domains, drift, exposure, markov, noise
 
-ItemWorld = NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig
+ItemWorld = NoiseConfig | MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig | DriftConfig
 """Worlds in which a law chooses the next item."""
 
 
@@ -35,7 +44,7 @@ def best_recall_at_1(config: NoiseConfig | MarkovConfig, seed: int = 0) -> float
 
 
 def best_recall_given(
-    config: MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig,
+    config: MarkovConfig | CausalConfig | DomainsConfig | ExposureConfig | DriftConfig,
     interactions: Interactions,
     catalogue: Catalogue,
     events: np.ndarray,
@@ -44,8 +53,8 @@ def best_recall_given(
 ) -> float:
     """As `best_recall`, but for these evaluated events, given what their users did before: less noise by one source.
 
-    Of the causal world and of those of domains and of exposure this is all that is known, and of the first for its raw
-    scale alone: `DataError` otherwise.
+    Of the causal world and of those of domains, of exposure and of drift this is all that is known, and of the first
+    for its raw scale alone: `DataError` otherwise.
     """
     check_items(config, seed)
     if not isinstance(config, MarkovConfig):
@@ -54,9 +63,10 @@ def best_recall_given(
     return float(_top(make_chain(config, seed).matrix(), k)[last].mean())
 
 
-def law_of_next(config: CausalConfig | DomainsConfig | ExposureConfig, interactions: Interactions,
+def law_of_next(config: CausalConfig | DomainsConfig | ExposureConfig | DriftConfig, interactions: Interactions,
                 catalogue: Catalogue, events: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The law of each of these events given all before it, (n, n_items), columns by original id.
+    """The law of each of these events given all before it, and in the world of drift its time, (n, n_items), columns by
+    original id.
 
     Errors: `DataError` for a causal world of another scale than raw, and for one of exposure that keeps what was shown.
     """
@@ -66,6 +76,8 @@ def law_of_next(config: CausalConfig | DomainsConfig | ExposureConfig, interacti
     if isinstance(config, CausalConfig) and config.scale != "raw":
         raise DataError(f"scale {config.scale}: the best recall is not known. Expected raw, whose utilities have noise "
                         "of one variance. Ask for scale: raw.")
+    if isinstance(config, DriftConfig):
+        return _in_season(config, interactions, catalogue, events, seed)
     first = interactions.offsets[np.searchsorted(interactions.offsets, events, side="right") - 1]
     lengths = events - first
     at = first[:, None] + np.arange(lengths.max(initial=0) + isinstance(config, DomainsConfig))
@@ -76,6 +88,19 @@ def law_of_next(config: CausalConfig | DomainsConfig | ExposureConfig, interacti
         stop = interactions.offsets[np.searchsorted(interactions.offsets, events, side="right")]
         return make_showing(config, seed).law(items, lengths, stop - config.random - first)
     return Process(config, seed).law(items, lengths)
+
+
+def _in_season(config: DriftConfig, interactions: Interactions, catalogue: Catalogue, events: np.ndarray,
+               seed: int) -> np.ndarray:
+    """The law of each of these events, (n, n_items), each of which has one of its user before it."""
+    seasons, last = make_seasons(config, seed), catalogue.item_ids[interactions.item[events - 1]] - 1
+    assert interactions.timestamp is not None
+    season = season_of(config, interactions.timestamp[events], START)
+    law = np.empty((len(events), config.n_items))
+    for number in range(config.seasons):
+        here = season == number
+        law[here] = seasons.matrix(number)[last[here]]
+    return law
 
 
 def check_items(config: ItemWorld, seed: int = 0) -> None:
@@ -102,6 +127,8 @@ def _logged(config: ItemWorld, seed: int) -> Log:
         return exposure(config, seed)
     if isinstance(config, DomainsConfig):
         return domains(config, seed)
+    if isinstance(config, DriftConfig):
+        return drift(config, seed)
     return markov(config, seed) if isinstance(config, MarkovConfig) else causal(config, seed)
 
 

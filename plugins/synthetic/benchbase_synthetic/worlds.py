@@ -7,7 +7,17 @@ import numpy as np
 from benchbase.data import ItemTable, Log
 
 from .chain import make_chain
-from .config import ActionsConfig, CausalConfig, DomainsConfig, ExposureConfig, MarkovConfig, NoiseConfig, World
+from .config import (
+    ActionsConfig,
+    CausalConfig,
+    DomainsConfig,
+    DriftConfig,
+    ExposureConfig,
+    MarkovConfig,
+    NoiseConfig,
+    World,
+)
+from .drift import make_seasons, season_of
 from .exposure import make_showing, show
 from .graph import Process
 from .mixture import labels, make_mixture
@@ -64,6 +74,15 @@ def exposure(config: ExposureConfig, seed: int) -> Log:
     return _log(config, items, rng, {"like": likes} if config.keep == "shown" else None, table, sizes)
 
 
+def drift(config: DriftConfig, seed: int) -> Log:
+    """Sequences of the seasons that `make_seasons` gives for the same configuration and seed."""
+    rng = np.random.default_rng([seed, 0])
+    sizes = _sizes(config, rng)
+    time = _times(config, sizes, rng)
+    items = make_seasons(config, seed).sample(season_of(config, time, START), rng)
+    return _log(config, items, rng, sizes=sizes, time=time)
+
+
 def _shape(config: World) -> tuple[int, int]:
     return config.n_users, config.events + config.events_spread
 
@@ -74,18 +93,25 @@ def _sizes(config: World, rng: np.random.Generator) -> np.ndarray:
 
 
 def _log(config: World, items: np.ndarray, rng: np.random.Generator, acts: Mapping[str, np.ndarray] | None = None,
-         table: ItemTable | None = None, sizes: np.ndarray | None = None) -> Log:
-    """Events of a table of items (n_users, longest), and what was done; ids count from 1, times of a user strictly
-    ascend. `sizes` (n_users,): how many events each user has, drawn where they are not given.
+         table: ItemTable | None = None, sizes: np.ndarray | None = None, time: np.ndarray | None = None) -> Log:
+    """Events of a table of items (n_users, longest), and what was done; ids count from 1. `sizes` (n_users,): how many
+    events each user has, and `time`, as of `_times`, are drawn where they are not given.
     """
     n_users, longest = items.shape
     sizes = _sizes(config, rng) if sizes is None else sizes
     happens = np.arange(longest) < sizes[:, None]
-    time = rng.integers(START, START + 86_400 * config.days, items.shape)
-    # Sorting before the cut to `sizes` would leave short sequences at the start of the period.
-    time[~happens] = np.iinfo(np.int64).max // 2
-    time.sort(axis=1)
-    time += np.arange(longest)
+    time = _times(config, sizes, rng) if time is None else time
     user = np.repeat(np.arange(1, n_users + 1, dtype=np.int32), sizes)
     done = {name: each[happens].astype(np.float32) for name, each in (acts or {}).items()}
     return Log(user, items[happens] + np.int32(1), time[happens], done, items=table)
+
+
+def _times(config: World, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Times (n_users, longest) that strictly ascend within a user; those past a user's events are far off."""
+    shape = _shape(config)
+    time = rng.integers(START, START + 86_400 * config.days, shape)
+    # Sorting before the cut to `sizes` would leave short sequences at the start of the period.
+    time[np.arange(shape[1]) >= sizes[:, None]] = np.iinfo(np.int64).max // 2
+    time.sort(axis=1)
+    time += np.arange(shape[1])
+    return time
