@@ -54,7 +54,7 @@ def report(folder: Path, format_: str, json_: bool, baseline: str | None, write:
 
 
 def _write(folder: Path, target: Path | None, plots: bool) -> None:
-    from ..leaderboard.files import plot_name, told_name
+    from ..leaderboard.files import plots_in
     from ..leaderboard.publish import publish_folder, write_pages
 
     if target is None:
@@ -62,7 +62,7 @@ def _write(folder: Path, target: Path | None, plots: bool) -> None:
     else:
         publish_folder(folder, target, plots)
     place = target or folder
-    drawn = sorted(path.name for pattern in (plot_name("*"), told_name("*", "*")) for path in place.glob(pattern))
+    drawn = plots_in(place)
     wrote = ["README.md", "leaderboard.csv", "leaderboard.json", *drawn, *(["records"] if target else [])]
     click.echo(f"Wrote {', '.join(wrote[:-1])} and {wrote[-1]} to {place}.")
     what_next(f"read {place / 'README.md'}; `benchbase report {shell(place)}` prints the same leaderboard.")

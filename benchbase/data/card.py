@@ -125,8 +125,18 @@ def _split(facts: Mapping[str, Any]) -> list[str]:
     return [
         *_line(f"split {facts['name']}", f"{parts}; leak share {share}"),
         *_line("held-out users", _held_out(facts.get("held_out", {}))),
+        *_line("stream", _stream(facts)),
         *(line for warning in facts["warnings"] for line in _line("warning", warning)),
     ]
+
+
+def _stream(facts: Mapping[str, Any]) -> str:
+    """The periods of a test part that is learned from, and what is retained."""
+    if "period_from" not in facts:
+        return ""
+    retained = facts["evaluated"]["retained"]
+    return (f"{len(facts['period_from']):,} periods from {_day(facts['test_from'])}, each predicted, then learned "
+            f"from; {retained:,} events from {_day(facts['retained_from'])} are retained: never learned from")
 
 
 def _held_out(users: Mapping[str, int]) -> str:

@@ -7,26 +7,34 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ..config import Published
-from ..runner.measures import GROUPS, LISTS, TRUTH
+from ..runner.measures import GROUPS, LISTS, STREAM, TRUTH
 from . import words
-from .sheets import COSTS, Sheet, curve_sheet, sheets
+from .sheets import Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
 
 DIGITS = 6
 """Significant digits of numbers in files: more would depend on the machine that adds them up."""
 
 
-def plot_name(table: int | str) -> str:
-    """What the plot of accuracy against cost of a table is called; tables are counted from 1, `*` matches all."""
-    return f"costs-{table}.svg"
+PLOTS = {"costs": "Accuracy against operations", "told": "Accuracy against what a probe tells",
+         "stream": "Accuracy in the stream against what is forgotten"}
+"""What each kind of plot shows."""
 
 
-def told_name(table: int | str, column: str) -> str:
-    """What the plot of accuracy against what a probe tells of groups is called; `*` matches all."""
-    return f"told-{table}-{re.sub('[^A-Za-z0-9_*-]', '-', column)}.svg"
+def plot_name(plot: str, table: int | str) -> str:
+    """What a plot is called: its kind, or `told.` and what users are grouped by; tables are counted from 1."""
+    kind, _, column = plot.partition(".")
+    ending = f"-{re.sub('[^A-Za-z0-9_-]', '-', column)}" if column else ""
+    return f"{kind}-{table}{ending}.svg"
+
+
+def plots_in(folder: Path) -> list[str]:
+    """The names of the plots that lie in a folder."""
+    return sorted(path.name for kind in PLOTS for path in folder.glob(f"{kind}-*.svg"))
 
 
 def to_markdown(board: Leaderboard, intro: str = "", plots: Collection[str] = ()) -> str:
@@ -40,10 +48,8 @@ def to_markdown(board: Leaderboard, intro: str = "", plots: Collection[str] = ()
             parts += [f"Less {_escape(str(board.baseline))}, {board.metrics[0]}:", _tests(table)]
         for sheet in (*sheets(table, board), *curve_sheet(table, board)):
             parts += [f"{_escape(sheet.title)}:", _sheet(sheet)]
-            if sheet.title == COSTS and plot_name(place) in plots:
-                parts.append(f"![Accuracy against operations; the same figures stand above]({plot_name(place)})")
-            if sheet.plot and (name := told_name(place, sheet.plot)) in plots:
-                parts.append(f"![Accuracy against what a probe tells; the same figures stand above]({name})")
+            if sheet.plot and (name := plot_name(sheet.plot, place)) in plots:
+                parts.append(f"![{PLOTS[sheet.plot.partition('.')[0]]}; the same figures stand above]({name})")
         parts.append(_list(words.doubts(table)))
     parts += ["## How to read it", _list(words.legend(board)), _list(board.notes)]
     parts.append("Made by `benchbase report` from the records beside it; do not edit.")
@@ -104,7 +110,7 @@ def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
 
 def _figures(table: Table, label: str) -> dict[str, Any]:
     """What else was measured of an entry."""
-    found = ((LISTS, table.lists), (GROUPS, table.groups), (TRUTH, table.truths))
+    found = ((LISTS, table.lists), (GROUPS, table.groups), (STREAM, table.stream), (TRUTH, table.truths))
     return {f"{prefix}{name}": _rounded(interval.point) for prefix, some in found if some
             for each in some.entries if each.label == label for name, interval in each.figures.items()}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ..metrics import higher_is_better
 from ..runner.records import Record
 from ..stats import Interval, rank_correlation
 from .load import Entry
@@ -58,6 +59,16 @@ def told_of(found: Measured | None) -> dict[str, dict[str, float]]:
             if what == PROBE:
                 told.setdefault(column, {})[each.label] = figure.point
     return {column: figures for column, figures in told.items() if len(set(figures.values())) > 1}
+
+
+def forgotten_of(found: Measured | None, metric: str) -> dict[str, float]:
+    """By how much each entry, by label, is worse on what is retained after the stream; where two differ in it."""
+    sign, lost = 1 if higher_is_better(metric) else -1, {}
+    for each in found.entries if found else ():
+        before, after = (each.figures.get(f"retained_{when}.{metric}") for when in ("before", "after"))
+        if before is not None and after is not None:
+            lost[each.label] = sign * (before.point - after.point)
+    return lost if len(set(lost.values())) > 1 else {}
 
 
 def _figures(record: Record, prefix: str) -> dict[str, float]:

@@ -38,12 +38,22 @@ def protocol(records: Sequence[Record]) -> str:
     stop = f"patience {train['patience']}" if train["patience"] else "no early stop"
     seldom = [f"valid part ranked every {each} epochs" for each in [train.get("eval_every", 1)] if each > 1]
     return "; ".join((
-        f"split {rules['split']['name']}", f"targets {rules['targets']}", f"window {rules['window']}",
+        f"split {rules['split']['name']}{_steps(rules['split'])}", f"targets {rules['targets']}",
+        f"window {rules['window']}",
         *(f"training windows {windows}" for windows in [train.get("windows", "last")] if windows != "last"),
         *question,
         ", ".join([f"at most {train['epochs']} epochs", *seldom, stop,
                    f"{train['threads']} thread{'s' * (train['threads'] > 1)}"]),
     ))
+
+
+def _steps(split: Mapping[str, Any]) -> str:
+    """How a stream is learned from; nothing of other splits."""
+    if not (periods := split.get("periods")):
+        return ""
+    passes = f", {split['epochs']} passes" if split["epochs"] > 1 else ""
+    return (f" in {periods} periods, each learned from by SGD (lr {split['lr']:g}, momentum {split['momentum']:g}, "
+            f"batches of {split['batch']}{passes})")
 
 
 def statuses(folder: Folder) -> dict[str, int]:
@@ -58,7 +68,7 @@ def seconds(folder: Folder) -> float:
         dataset = record.facts["data"]["dataset"]
         data[dataset] = max(data.get(dataset, 0.0), float(record.facts["cost"].get("data_seconds", 0.0)))
     return sum(data.values()) + sum(float(record.facts["cost"].get(f"{part}_seconds", 0.0))
-                                    for record in folder.records for part in ("prepare", "train", "rank"))
+                                    for record in folder.records for part in ("prepare", "train", "rank", "stream"))
 
 
 def cost(entry: Entry) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Accuracy against cost, or against what a probe tells, drawn: the same leaderboard gives the same bytes. Needs
-matplotlib, the extra `plots`.
+"""Accuracy against cost, what a probe tells or what is forgotten, drawn: the same leaderboard gives the same bytes.
+Needs matplotlib, the extra `plots`.
 """
 
 import io
@@ -61,12 +61,22 @@ def plot_costs(found: Sequence[Cost], metric: str, baseline: str | None) -> byte
 def plot_told(values: Mapping[str, Interval], told: Mapping[str, float], column: str, metric: str,
               baseline: str | None) -> bytes:
     """The same of entries by what a fresh probe tells of users' groups: the area under its curve, by label."""
+    return _plot(_against(values, told, metric), f"what a fresh probe tells of {column}: area under the curve, 0.5 is "
+                 "nothing", False, metric, baseline)
+
+
+def plot_stream(values: Mapping[str, Interval], lost: Mapping[str, float], metric: str, baseline: str | None) -> bytes:
+    """The same of entries by how much of the metric a stream cost them on what is retained from before, by label."""
+    return _plot(_against(values, lost, metric), f"forgotten of what was before the stream: {metric} lost on retained "
+                 "events", False, metric, baseline)
+
+
+def _against(values: Mapping[str, Interval], x: Mapping[str, float], metric: str) -> list[Point]:
+    """The entries that have both, by what there should be less of."""
     sign = 1 if higher_is_better(metric) else -1
-    labels = sorted((label for label in told if label in values), key=lambda label: (told[label], label))
-    front = unbeaten([(sign * values[label].point, told[label]) for label in labels])
-    points = [Point(label, told[label], values[label], first) for label, first in zip(labels, front, strict=True)]
-    return _plot(points, f"what a fresh probe tells of {column}: area under the curve, 0.5 is nothing", False, metric,
-                 baseline)
+    labels = sorted((label for label in x if label in values), key=lambda label: (x[label], label))
+    front = unbeaten([(sign * values[label].point, x[label]) for label in labels])
+    return [Point(label, x[label], values[label], first) for label, first in zip(labels, front, strict=True)]
 
 
 def _plot(found: Sequence[Point], told: str, log: bool, metric: str, baseline: str | None) -> bytes:

@@ -12,9 +12,9 @@ from ..runner.publish import publish, shown_reason
 from ..runner.records import records_folder, write_file
 from ..specs import defaults
 from .costs import costs_of
-from .files import plot_name, to_csv, to_json, to_markdown, told_name
+from .files import plot_name, plots_in, to_csv, to_json, to_markdown
 from .load import Folder, load_folder
-from .measured import told_of
+from .measured import forgotten_of, told_of
 from .table import Leaderboard, make_leaderboard
 
 SUITE = "suite.yaml"
@@ -62,12 +62,12 @@ def write_pages(folder: str | Path, plots: bool = False) -> Leaderboard:
                               f"{SUITE}. Expected the plan of that suite. `benchbase run` writes it.")
         _write_plan(records, _with_figures(plan, renewed.published))
     board = make_leaderboard(renewed)
-    older = {path.name for pattern in (plot_name("*"), told_name("*", "*")) for path in place.glob(pattern)}
+    older = set(plots_in(place))
     drawn = _plots(board) if plots or older else {}
     if plots and not drawn:
-        raise RecordError(f"{place}: nothing to plot. Expected records that tell of operations, or of groups of users, "
-                          "and entries that differ in them. Leave the plots out, or run the suite again with this "
-                          "version.")
+        raise RecordError(f"{place}: nothing to plot. Expected records that tell of operations, of groups of users or "
+                          "of a stream, and entries that differ in them. Leave the plots out, or run the suite again "
+                          "with this version.")
     pages = {"README.md": to_markdown(board, opening(place / SUITE), drawn), "leaderboard.csv": to_csv(board),
              "leaderboard.json": to_json(board)}
     for name, data in ({name: text.encode() for name, text in pages.items()} | drawn).items():
@@ -79,15 +79,17 @@ def write_pages(folder: str | Path, plots: bool = False) -> Leaderboard:
 
 def _plots(board: Leaderboard) -> dict[str, bytes]:
     """What can be plotted of a leaderboard, by file name."""
-    from .plot import plot_costs, plot_told
+    from .plot import plot_costs, plot_stream, plot_told
 
     metric, drawn = board.metrics[0] if board.metrics else "", {}
     for place, table in enumerate(board.tables, 1):
         if costs := costs_of(table.rows, metric):
-            drawn[plot_name(place)] = plot_costs(costs, metric, board.baseline)
+            drawn[plot_name("costs", place)] = plot_costs(costs, metric, board.baseline)
         values = {row.label: row.metrics[metric] for row in table.rows if metric in row.metrics}
         for column, told in told_of(table.groups).items():
-            drawn[told_name(place, column)] = plot_told(values, told, column, metric, board.baseline)
+            drawn[plot_name(f"told.{column}", place)] = plot_told(values, told, column, metric, board.baseline)
+        if lost := forgotten_of(table.stream, metric):
+            drawn[plot_name("stream", place)] = plot_stream(values, lost, metric, board.baseline)
     return drawn
 
 

@@ -16,17 +16,17 @@ from .table import Leaderboard, Table
 
 Lines = tuple[tuple[str, ...], ...]
 
+ENDS = {"first_period": "first period", "last_period": "last period", "retained_before": "retained before",
+        "retained_after": "retained after"}
+"""What the figures of a stream are called, in their order."""
+
 WIDE = 8
 """Figures that stand beside each other, at most."""
 
-COSTS = "Accuracy and cost: operations and tokens of a sequence"
-"""The title of the sheet that can be plotted."""
-
-
 @dataclass(frozen=True)
 class Sheet:
-    """A title, the names of its columns, and its lines; `left`: the columns that hold names; `plot`: what users are
-    grouped by, if that can be plotted.
+    """A title, the names of its columns, and its lines; `left`: the columns that hold names; `plot`: the kind of plot
+    that may show it, `costs`, `stream`, or `told.` and what users are grouped by.
     """
 
     title: str
@@ -47,6 +47,8 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
         yield _across(table.across)
     if table.attribution:
         yield from _attribution(table.attribution, metric)
+    if table.stream:
+        yield _stream(table.stream, metric)
     if table.lists:
         yield _lists(table.lists)
     if table.groups:
@@ -74,7 +76,7 @@ def _costs(found: Sequence[Cost], metric: str, baseline: str | None) -> Sheet:
     ) for each in found)
     names = ("entry", metric, "operations", *([] if base is None else [f"of {baseline}'s"]), "tokens",
              *(["history"] if history else []), "none better for less")
-    return Sheet(COSTS, names, lines)
+    return Sheet("Accuracy and cost: operations and tokens of a sequence", names, lines, plot="costs")
 
 
 def _compressed(cost: Cost) -> str:
@@ -152,6 +154,15 @@ def _source(source: Source) -> str:
     return " × ".join(source.factors) or "all others together"
 
 
+def _stream(found: Measured, metric: str) -> Sheet:
+    """A line for each entry, of the first metric alone."""
+    ends = [name for name in ENDS if f"{name}.{metric}" in found.names]
+    lines = tuple((each.label, *(_spread(each.figures.get(f"{name}.{metric}")) for name in ends))
+                  for each in found.entries)
+    names = ("entry", *(ENDS[name] for name in ends))
+    return Sheet(f"The stream, {metric}: means over seeds (least–greatest)", names, lines, plot="stream")
+
+
 def _lists(found: Measured) -> Sheet:
     """A line for each entry: there are few figures."""
     lines = tuple((each.label, *(_spread(each.figures.get(name)) for name in found.names)) for each in found.entries)
@@ -166,16 +177,16 @@ def _groups(found: Measured) -> Iterator[Sheet]:
     for column in dict.fromkeys(name.partition(".")[0] for name in found.names):
         names = [name for name in found.names if name.startswith(f"{column}.")]
         short = [name.partition(".")[2] for name in names]
-        title = f"By {column} of users: means over seeds (least–greatest)"
+        title, plot = f"By {column} of users: means over seeds (least–greatest)", f"told.{column}"
         if len(names) <= WIDE:
             lines = [(each.label, *(_spread(each.figures.get(name)) for name in names)) for each in found.entries]
             if found.chance.keys() & set(names):
                 lines.append(("by chance", *(words.figure(found.chance.get(name)) for name in names)))
-            yield Sheet(title, ("entry", *short), tuple(lines), plot=column)
+            yield Sheet(title, ("entry", *short), tuple(lines), plot=plot)
         else:
             yield Sheet(title, ("figure", *(each.label for each in found.entries), "by chance"), tuple(
                 (label, *(_spread(each.figures.get(name)) for each in found.entries),
-                 words.figure(found.chance.get(name))) for name, label in zip(names, short, strict=True)), plot=column)
+                 words.figure(found.chance.get(name))) for name, label in zip(names, short, strict=True)), plot=plot)
 
 
 def _truths(found: Measured, metric: str) -> Sheet:

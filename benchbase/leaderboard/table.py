@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BenchbaseError, nearest
 from ..metrics import higher_is_better
-from ..runner.measures import GROUPS, LISTS, TRUTH
+from ..runner.measures import GROUPS, LISTS, STREAM, TRUTH
 from ..stats import (
     Interval,
     crossed_test,
@@ -83,7 +83,7 @@ class Row:
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
     several share a part, published figures, learning curves, what the truth behind the data says, domains, the
-    attention that crosses them, what the lists hold, and what they are for groups of users.
+    attention that crosses them, what the lists hold, what they are for groups of users, and how a stream went.
     """
 
     dataset: str
@@ -100,6 +100,7 @@ class Table:
     across: Across | None = None
     lists: Measured | None = None
     groups: Measured | None = None
+    stream: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
                  domains=domains_of(good, metrics[0], baseline, LEVEL) if users else None,
                  across=across_of(good, metrics[0], baseline) if users else None,
                  lists=measured(good, LISTS, metrics[0]) if users else None,
-                 groups=measured(good, GROUPS, metrics[0]) if users else None)
+                 groups=measured(good, GROUPS, metrics[0]) if users else None,
+                 stream=measured(good, STREAM, metrics[0]) if users else None)
 
 
 def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],

@@ -163,6 +163,10 @@ def _measured(board: Leaderboard) -> list[str]:
                      "diversity, the mean Jaccard distance of the categories of two items of a list; lift, how much "
                      "more popular the lists are than what their users chose before (0: alike, 1: twice); novelty, the "
                      "mean of -log2(an item's share of training events), in bits. Users count alike.")
+    if any(table.stream for table in board.tables):
+        lines.append("The stream: each period is predicted with what was learned of those before it, and then learned "
+                     "from; the first and the last period's accuracy. Retained: accuracy on events from right before "
+                     "the stream, which nothing is learned from, with the parameters before the stream and after it.")
     if any(table.groups for table in board.tables):
         lines.append("By groups of users: the first metric within each, of ten users and more. Exposure gap: how far "
                      "apart what two groups are shown is, the total variation distance of the items in their lists (0: "

@@ -40,7 +40,14 @@ class Choice(Form):
 
 
 class Split(Form):
+    """`periods` and what follows are of a stream."""
+
     name: str
+    periods: Count = 0
+    lr: Amount = 0.0
+    momentum: Share = 0.0
+    batch: Count = 1
+    epochs: Count = 1
 
 
 class Rules(Form):
