@@ -83,6 +83,75 @@ def test_global_time_trains_on_nothing_at_or_after_the_cut(events, valid, test):
     assert np.count_nonzero(found.part == TEST) >= round(len(events) * test)
 
 
+STREAMS = st.builds(
+    lambda test, valid, retained, periods: {"name": "prequential", "test": test, "valid": valid, "retained": retained,
+                                            "periods": periods},
+    st.floats(0.2, 0.6), st.sampled_from([0, 0.1, 0.15]), st.sampled_from([0, 0.1, 0.15]), st.integers(1, 4))
+
+
+def follow(events, how, targets):
+    """The split, or a discarded example where data of so few times is rightly refused."""
+    try:
+        return divide(events, how, targets)
+    except DataError as error:
+        assume("periods of" not in str(error) and "no event is retained" not in str(error))
+        raise
+
+
+@given(EVENTS, STREAMS, TARGETS)
+def test_a_stream_comes_after_all_else_in_periods_that_follow_each_other(events, how, targets):
+    interactions, found = follow(events, how, targets)
+    time, stream, facts = interactions.timestamp, found.stream, found.facts
+    period = stream.period
+    assert ((period >= 0) == (found.part == TEST)).all() and stream.n_periods == how["periods"]
+    assert set(period.tolist()) - {-1} == set(range(how["periods"]))
+    order = np.argsort(time, kind="stable")
+    stage = np.where(period >= 0, 3 + period, np.array([0, 1, 9, 2])[found.part])  # train, valid, retained, periods
+    assert (np.diff(stage[order]) >= 0).all()
+    for one in range(how["periods"]):
+        assert time[period == one].min() >= facts["period_from"][one]
+    assert facts["leak_share"] == 0 and facts["warnings"] == []
+    assert np.count_nonzero(period >= 0) >= max(how["periods"], round(len(events) * how["test"]))
+
+
+@given(EVENTS, STREAMS)
+def test_next_is_the_first_event_of_each_user_and_period(events, how):
+    interactions, found = follow(events, how, "next")
+    _, each = follow(events, how, "each")
+    user, period, firsts = interactions.user, found.stream.period, set(interactions.offsets.tolist())
+    seen, kept = set(), []
+    for row in np.flatnonzero(period >= 0).tolist():
+        if (user[row], period[row]) not in seen:
+            kept += [row] if row not in firsts else []
+        seen.add((user[row], period[row]))
+    assert found.test_events.tolist() == kept
+    assert each.test_events.tolist() == [row for row in np.flatnonzero(period >= 0).tolist() if row not in firsts]
+    retained = np.flatnonzero(found.part == UNUSED).tolist()
+    assert each.stream.retained_events.tolist() == [row for row in retained if row not in firsts]
+    assert len(set(user[found.stream.retained_events].tolist())) == len(found.stream.retained_events)
+
+
+@pytest.mark.parametrize(("how", "message"), [
+    ({"periods": 9}, r"split prequential: 9 periods of 9 events would begin at 3 different times\. Expected as many\. "
+                     "Ask for fewer periods"),
+    ({"periods": 1, "test": 0.4, "retained": 0.05},
+     r"split prequential: no event is retained before the stream begins\. .* retained: 0"),
+])
+def test_streams_that_times_do_not_allow(how, message):
+    events = [(u, u + t, t // 2) for u in (1, 2) for t in range(9)]
+    with pytest.raises(DataError, match=message):
+        split(*data(events), {"name": "prequential", **how})
+
+
+def test_a_stream_needs_times_and_something_before_it():
+    events = [(1, item, item) for item in range(1, 9)]
+    with pytest.raises(Refusal, match=r"split prequential: the data set has no timestamps\. Expected a time for every"):
+        split(*data(events, times=False), "prequential")
+    message = r"valid 0\.3, retained 0\.2 and test 0\.5 leave nothing to train on\. Expected a sum below 1"
+    with pytest.raises(ConfigError, match=message):
+        resolve_split({"name": "prequential", "valid": 0.3, "retained": 0.2})
+
+
 @given(EVENTS, TARGETS)
 def test_leave_one_out_gives_each_long_user_one_event_of_each_part(events, targets):
     interactions, found = divide(events, "leave_one_out", targets)

@@ -10,6 +10,7 @@ import pytest
 
 from benchbase.leaderboard import make_leaderboard
 from benchbase.leaderboard.files import to_csv, to_markdown
+from benchbase.leaderboard.measured import forgotten_of
 from benchbase.leaderboard.text import to_text
 
 HALF, ALL = [0] * 25 + [50] * 25, [0] * 50
@@ -92,3 +93,29 @@ def test_many_groups_stand_in_lines_of_their_own(make: Any) -> None:
     page = to_markdown(make_leaderboard(place))
     assert "By age of users" in page and "| figure | a | by chance |" in page and "| 7.recall@1 | 0.07 |  |" in page
     assert "By sex of users" in page and "| entry | F.recall@1 |" in page and "| a | 0.25 |" in page
+
+
+def streamed(before: float, after: float, last: float, **more: float) -> dict[str, Any]:
+    found = {"retained_before": before, "retained_after": after, "first_period": 0.5, "last_period": last}
+    return {"metrics": {"recall@1": 0.5, **{f"stream.{name}.recall@1": value for name, value in found.items()}, **more}}
+
+
+def test_how_a_stream_went_is_told_of_the_first_metric_in_order(make: Any) -> None:
+    other = {"stream.last_period.mrr@1": 0.9}
+    place = folder(make, plain=streamed(0.7, 0.1, 0.6), held=streamed(0.7, 0.5, 0.4, **other))
+    board = make_leaderboard(place)
+    page = to_markdown(board)
+    assert "| entry | first period | last period | retained before | retained after |" in page
+    assert "| held | 0.5 | 0.4 | 0.7 | 0.5 |" in page and "| plain | 0.5 | 0.6 | 0.7 | 0.1 |" in page
+    assert "events from right before the stream" in page
+    assert forgotten_of(board.tables[0].stream, "recall@1") == pytest.approx({"plain": 0.6, "held": 0.2})
+    rows = {row["entry"]: row for row in csv.DictReader(io.StringIO(to_csv(board)))}
+    assert rows["held"]["stream.retained_after.recall@1"] == "0.5"
+
+
+def test_of_a_loss_more_of_it_is_what_is_forgotten(make: Any) -> None:
+    each = {name: {"metrics": {"stream.retained_before.ne": 0.8, "stream.retained_after.ne": after}}
+            for name, after in (("a", 0.9), ("b", 0.85))}
+    found = make_leaderboard(folder(make, **each)).tables[0].stream
+    assert forgotten_of(found, "ne") == pytest.approx({"a": 0.1, "b": 0.05})
+    assert forgotten_of(None, "ne") == {} == forgotten_of(found, "auc")

@@ -10,7 +10,7 @@ import pytest
 
 from benchbase.errors import BenchbaseError
 from benchbase.leaderboard.costs import Cost
-from benchbase.leaderboard.plot import FONT, plot_costs, plot_told
+from benchbase.leaderboard.plot import FONT, plot_costs, plot_stream, plot_told
 from benchbase.stats import Interval
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -108,3 +108,11 @@ def test_accuracy_against_what_a_probe_tells():
     assert "what a fresh probe tells of gender: area under the curve, 0.5 is nothing" in shown
     assert shown["strong"][0] < shown["weak"][0] < shown["plain"][0] and shown["strong"][1] > shown["weak"][1]
     assert plot_told(values, told, "gender", "ndcg@10", "plain") == svg
+
+
+def test_accuracy_against_what_is_forgotten():
+    values = {name: Interval(point, point - 0.01, point + 0.01) for name, point in
+              (("plain", 0.34), ("held", 0.39), ("held hard", 0.35))}
+    shown = texts(plot_stream(values, {"plain": 0.6, "held": 0.5, "held hard": 0.1}, "ndcg@10", "plain"))
+    assert "forgotten of what was before the stream: ndcg@10 lost on retained events" in shown
+    assert shown["held hard"][0] < shown["held"][0] < shown["plain"][0]

@@ -1,5 +1,6 @@
 """The line that tells the protocol says how sequences are cut for training wherever that is not the usual way."""
 
+import json
 from typing import Any
 
 import pytest
@@ -35,4 +36,27 @@ def test_how_seldom_the_valid_part_is_ranked_is_told(make: Any, above: Any) -> N
 
 def test_windows_of_a_record_are_text(make: Any, above: Any) -> None:
     (row,) = board(make, above, windows=3).tables[0].rows
+    assert row.status == "damaged"
+
+
+@pytest.mark.parametrize(("epochs", "passes"), [(1, ""), (3, ", 3 passes")])
+def test_how_a_stream_is_learned_from_is_told(make: Any, above: Any, epochs: int, passes: str) -> None:
+    split = {"name": "prequential", "periods": 20, "lr": 0.3, "momentum": 0.9, "batch": 64, "epochs": epochs}
+    place = make({("d", "a"): {1: above(0.3, 1)}}, facts={("d", "a"): {"train": TRAIN}})
+    path, = (place / "runs").glob("*/record.json")
+    facts = json.loads(path.read_text())
+    facts["protocol"]["split"] = split
+    path.write_text(json.dumps(facts))
+    line = make_leaderboard(place).tables[0].protocol
+    assert (f"split prequential in 20 periods, each learned from by SGD (lr 0.3, momentum 0.9, batches of 64{passes}); "
+            "targets") in line
+
+
+def test_a_stream_of_no_number_of_periods_is_a_damaged_record(make: Any, above: Any) -> None:
+    place = make({("d", "a"): {1: above(0.3, 1)}}, facts={("d", "a"): {"train": TRAIN}})
+    path, = (place / "runs").glob("*/record.json")
+    facts = json.loads(path.read_text())
+    facts["protocol"]["split"] = {"name": "prequential", "periods": "many"}
+    path.write_text(json.dumps(facts))
+    (row,) = make_leaderboard(place).tables[0].rows
     assert row.status == "damaged"
