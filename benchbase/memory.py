@@ -1,5 +1,6 @@
 """Peak memory of this process, and where the system allows it, of a stretch of its life."""
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -26,3 +27,11 @@ def peak_memory() -> int:
             return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def trim_heap() -> None:
+    """Give freed memory back to the system: ever-changing shapes fragment the heap of glibc."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -111,11 +111,11 @@ class Prequential(Fractions):
     valid: float = Field(0.05, ge=0, lt=1, description="Share of events in the valid part")
     test: float = Field(0.5, gt=0, lt=1, description="Share of events in the stream, the test part")
     retained: float = Field(0.05, ge=0, lt=1, description="Share of events before it that tell what is forgotten")
-    periods: int = Field(10, ge=1, le=10_000, description="Stretches of the stream, of about equally many events")
-    lr: float = Field(1e-3, gt=0, description="Learning rate of the steps in the stream, η")
+    periods: int = Field(10, ge=1, le=1000, description="Stretches of the stream, of about equally many events")
+    lr: float = Field(1e-3, gt=0, le=1e6, description="Learning rate of the steps in the stream, η")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of these steps, γ")
-    batch: int = Field(128, ge=1, description="Sequences in such a step")
-    epochs: int = Field(1, ge=1, description="Passes over the events of a period")
+    batch: int = Field(128, ge=1, le=10**9, description="Sequences in such a step")
+    epochs: int = Field(1, ge=1, le=10_000, description="Passes over the events of a period")
 
     @model_validator(mode="after")
     def _leave_some_before(self) -> "Prequential":

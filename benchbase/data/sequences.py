@@ -54,7 +54,9 @@ class Rows:
 
 
 def train_lengths(interactions: Interactions, split: Split) -> np.ndarray:
-    """How many train-part events each user has, (n_users,) int64; they are the user's oldest."""
+    """How many train-part events each user has, (n_users,) int64; they are the user's oldest, but in a later period of
+    a stream.
+    """
     total = np.concatenate([[0], np.cumsum(split.part == TRAIN)])
     return np.asarray(total[interactions.offsets[1:]] - total[interactions.offsets[:-1]])
 

@@ -98,7 +98,7 @@ def _facts(experiment: Experiment, asked: Asked) -> dict[str, Any]:
     data = experiment.data
     item = data.prepared.interactions.item
     known = np.zeros(data.prepared.catalogue.n_items + 1, bool)
-    known[np.unique(item[data.split.part == TRAIN])] = True
+    known[item[data.split.part == TRAIN]] = True
     n = len(asked)
     return {
         "evaluated": n,

@@ -193,7 +193,7 @@ class _Judge:
         filtered = self._target_is_seen(events)
         self.left_out = int(filtered.sum())
         self.known = np.zeros(self.catalogue.n_items + 1, bool)
-        self.known[np.unique(self.interactions.item[data.split.part == TRAIN])] = True
+        self.known[self.interactions.item[data.split.part == TRAIN]] = True
         self.events, self.rows = events[~filtered], self.rows[~filtered]
         lonely = self._without_candidates()
         self.without_candidates = int(lonely.sum())

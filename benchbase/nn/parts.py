@@ -158,8 +158,9 @@ class Objective(nn.Module):
     def period_ended(self, batches: Iterator[TrainBatch], loss: Callable[[TrainBatch], Tensor]) -> None:
         """Called in a stream after training and after each period was learned from, with the model in eval mode.
 
-        `batches`, without end: single targets of what was just learned from, drawn evenly, one row each. `loss(batch)`:
-        the loss that training descends, of that target, with its gradient. Parameters must stay as they are.
+        `batches`, without end: single targets of what was just learned from, drawn evenly from its windows, one row
+        each. `loss(batch)`: the loss that training descends, of that target alone, with its gradient: a mean over one
+        example, so that example weights have no say. Parameters must stay as they are.
         """
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..config import Published
 
@@ -44,10 +44,17 @@ class Split(Form):
 
     name: str
     periods: Count = 0
-    lr: Amount = 0.0
-    momentum: Share = 0.0
-    batch: Count = 1
-    epochs: Count = 1
+    lr: Amount | None = None
+    momentum: Share | None = None
+    batch: Count | None = None
+    epochs: Count | None = None
+
+    @model_validator(mode="after")
+    def _all_of_a_stream(self) -> "Split":
+        lacking = [name for name in ("lr", "momentum", "batch", "epochs") if getattr(self, name) is None]
+        if self.periods and lacking:
+            raise ValueError(f"it has periods, but no {lacking[0]}. Expected how they are learned from.")
+        return self
 
 
 class Rules(Form):

@@ -30,6 +30,9 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 UNFINISHED = ("failed", "diverged", "timeout")
 """How a run that cannot go on may be marked."""
 
+Judged = tuple[dict[str, float], dict[str, float]]
+"""Figures, and what some of them would be by chance."""
+
 Report = Callable[[Any], None]
 """Called with the trainer's progress after every evaluation."""
 
@@ -130,10 +133,10 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     assembled = perf_counter() - began
     fitted = fit(experiment, checkpoint, report)
     metrics, watch = suite.protocol.metrics, watching(experiment)
-    valid = _valid(experiment, metrics)  # before a stream changes the model
+    valid, judged = _valid(experiment, metrics), _judged(experiment, suite, data)  # before a stream changes the model
     tested, streamed = _test(experiment, fitted, min(MAX_LIST, largest_cutoff(metrics)), watch)
     found = per_action(tested, metrics) | metric_values(tested, metrics) | valid
-    further, by_chance, across = _further(experiment, tested, watch, suite, data)
+    further, by_chance, across = _further(experiment, tested, watch, judged, suite)
     cost, curve = _cost(data, assembled, fitted, tested), fitted.curve
     if streamed is not None:
         found |= {f"{STREAM}{name}": value for name, value in streamed.figures.items()}
@@ -171,15 +174,15 @@ def _test(experiment: Any, fitted: Any, top_k: int, watch: Any) -> tuple[Any, An
     return streamed.tested, streamed
 
 
-def _further(experiment: Any, tested: Any, watch: Any, suite: Suite, data: Data
+def _further(experiment: Any, tested: Any, watch: Any, judged: Judged, suite: Suite
              ) -> tuple[dict[str, float], dict[str, Any], Any]:
     """Figures beside the metrics under their prefixes, what some would be by chance as a fact of the evaluation, and
     attention across domains.
     """
     from ..evaluate import Ranking, attention_across, group_figures, list_figures
 
-    values, chance = _judged(experiment, suite, data)
-    metric, n_items = suite.protocol.metrics[0], data.loaded.prepared.catalogue.n_items
+    values, chance = judged
+    metric, n_items = suite.protocol.metrics[0], experiment.data.prepared.catalogue.n_items
     k = min(MAX_LIST, n_items, parse(metric).cutoff) if isinstance(tested, Ranking) else 0
     groups = group_figures(experiment, tested, metric, k, watch)
     values |= {f"{GROUPS}{name}": value for name, value in groups.values.items()}
@@ -189,10 +192,12 @@ def _further(experiment: Any, tested: Any, watch: Any, suite: Suite, data: Data
         return values, by_chance, None
     lists = list_figures(experiment, tested, k)
     values |= {f"{LISTS}{name}": value for name, value in lists.items()}
+    if experiment.data.split.stream is not None:  # the model has learned since from what it was asked
+        return values, by_chance, None
     return values, by_chance, attention_across(experiment)
 
 
-def _judged(experiment: Any, suite: Suite, data: Data) -> tuple[dict[str, float], dict[str, float]]:
+def _judged(experiment: Any, suite: Suite, data: Data) -> Judged:
     """What the truth behind the data says of the model, and what it would say by chance, where the data set knows."""
     from ..evaluate import against_truth
 

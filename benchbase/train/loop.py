@@ -1,7 +1,5 @@
 """The loop: epochs of steps, evaluations of the valid part, checkpoints; a run can end and go on between any two."""
 
-import ctypes
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +14,7 @@ from ..data.batches import TrainBatch
 from ..data.draws import derive_seed
 from ..data.sequences import train_events
 from ..errors import RunError
-from ..memory import peak_memory, reset_peak
+from ..memory import peak_memory, reset_peak, trim_heap
 from ..metrics import higher_is_better
 from ..nn import SequenceModel
 from .losses import Means
@@ -258,11 +256,3 @@ class _Trainer:
 def device_name(device: torch.device) -> str:
     """What numbers may depend on: the model of a GPU, or cpu."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def trim_heap() -> None:
-    """Give freed memory back to the system: ever-changing shapes fragment the heap of glibc."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

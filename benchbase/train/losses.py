@@ -54,7 +54,7 @@ class LossMaker:
         for name, weight in self.weights.items():
             if isinstance(weight, Mapping):
                 terms = {loss.partition(".")[2] for loss in losses if loss.startswith(f"{name}.")}
-                if unknown := set(weight) - terms:
+                if terms and (unknown := set(weight) - terms):  # one may have none yet, before a stream
                     raise RunError(f"{name}: weight names the term {min(unknown)}, which it does not return. "
                                    f"Expected terms out of {', '.join(sorted(terms))}.")
         return {name: value * self._weight(name) for name, value in losses.items()}

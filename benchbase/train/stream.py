@@ -1,7 +1,7 @@
 """The stream of a prequential split: each period is predicted, then learned from, by the protocol's own steps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,16 +10,19 @@ from torch import nn
 
 from .. import evaluate
 from ..assemble import Experiment, settled
-from ..data.batches import Feed
+from ..data.batches import Feed, TrainBatch
 from ..data.draws import derive_seed
 from ..data.rules import Prequential
 from ..data.sequences import item_counts, train_events
 from ..errors import RunError
 from ..evaluate.ranking import Watcher
-from ..memory import peak_memory
+from ..memory import peak_memory, trim_heap
 from ..nn import Objective, SequenceModel
 from .losses import Means
 from .steps import Steps
+
+CheckTime = Callable[[str], None]
+"""Told what is being done; raises where there is no time left."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class _Stream:
     def run(self) -> Streamed:
         found: list[evaluate.Assessment] = []
         retained = [self._retained(0)]
-        self._timed(self.learner.begin)
+        self._timed(partial(self.learner.begin, self._check_time))
         for period in range(self.stream.n_periods):
             asked = evaluate.when(self.experiment, period)
             found.append(evaluate.assess(asked, "test", self.top_k, self._watching(asked)))
@@ -72,6 +75,7 @@ class _Stream:
             losses = self._timed(partial(self.learner.learn, period, self._check_time))
             self._note(period + 1, "stream", losses)
             retained.append(self._retained(period + 1))
+            trim_heap()
         ends = {"retained_before": retained[0], "retained_after": retained[-1],
                 "first_period": self._values(found[0]), "last_period": self._values(found[-1])}
         figures = {f"{what}.{name}": value for what, values in ends.items() for name, value in values.items()}
@@ -117,10 +121,10 @@ class _Recommending:
     def __init__(self, experiment: Experiment):
         self.experiment = experiment
 
-    def begin(self) -> dict[str, float]:
+    def begin(self, check_time: CheckTime) -> dict[str, float]:
         return {}
 
-    def learn(self, period: int, check_time: Callable[[str], None]) -> dict[str, float]:
+    def learn(self, period: int, check_time: CheckTime) -> dict[str, float]:
         check_time(f"period {period + 1}")
         data, context = self.experiment.data, self.experiment.context
         split, interactions = data.split.at(period + 1), data.prepared.interactions
@@ -144,14 +148,15 @@ class _Learner:
         return torch.optim.SGD([{"params": group} for group in groups], lr=self.config.lr,
                                momentum=self.config.momentum, fused=True)
 
-    def begin(self) -> dict[str, float]:
-        self._ended(self.feed, 0)
+    def begin(self, check_time: CheckTime) -> dict[str, float]:
+        self._ended(self.feed, 0, check_time)
         return {}
 
-    def learn(self, period: int, check_time: Callable[[str], None]) -> dict[str, float]:
+    def learn(self, period: int, check_time: CheckTime) -> dict[str, float]:
         """Learn from every event of a period that has one before it; the means of the losses."""
         split = self.experiment.data.split
         assert split.stream is not None
+        check_time(f"period {period + 1}")
         feed = self.feed.learning(split.at(period + 1), split.stream.period == period, self.seed)
         self._settle(period)
         self.model.train()
@@ -162,10 +167,10 @@ class _Learner:
                 self.steps.step(groups, means)
                 check_time(self.steps.now)
         self.steps.check_parameters()
-        self._ended(feed, period + 1)
+        self._ended(feed, period + 1, check_time)
         return means.result()
 
-    def _ended(self, feed: Feed, period: int) -> None:
+    def _ended(self, feed: Feed, period: int, check_time: CheckTime) -> None:
         """Tell the objectives that ask for it that all of a feed was learned from."""
         asking = [each for each in self.model.objectives.values()
                   if type(each).period_ended is not Objective.period_ended]
@@ -174,9 +179,16 @@ class _Learner:
         self.model.eval()
         for objective in asking:
             self._settle(-period - 1)
-            examples = map(self.steps.moved, feed.examples(derive_seed(self.seed, "examples", period)))
+            drawn = feed.examples(derive_seed(self.seed, "examples", period))
+            examples = self._timely(drawn, period, check_time)
             objective.period_ended(examples, lambda group: self.steps.loss.total(self.steps.loss(group)))
         self.model.zero_grad(set_to_none=True)
+
+    def _timely(self, drawn: Iterator[TrainBatch], period: int, check_time: CheckTime) -> Iterator[TrainBatch]:
+        """Single targets on the device, as long as there is time."""
+        for group in drawn:
+            check_time(f"the end of period {period}")
+            yield self.steps.moved(group)
 
     def _settle(self, period: int) -> None:
         """Give every generator a start of its own, so that nothing depends on what was drawn before."""

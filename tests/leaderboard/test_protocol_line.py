@@ -52,11 +52,15 @@ def test_how_a_stream_is_learned_from_is_told(make: Any, above: Any, epochs: int
             "targets") in line
 
 
-def test_a_stream_of_no_number_of_periods_is_a_damaged_record(make: Any, above: Any) -> None:
+@pytest.mark.parametrize(("split", "reason"), [
+    ({"periods": "many"}, "protocol.split.periods is 'many'"),
+    ({"periods": 5, "lr": 0.1, "momentum": 0.9}, "it has periods, but no batch. Expected how they are learned from"),
+])
+def test_a_stream_that_does_not_say_how_is_a_damaged_record(make: Any, above: Any, split: Any, reason: str) -> None:
     place = make({("d", "a"): {1: above(0.3, 1)}}, facts={("d", "a"): {"train": TRAIN}})
     path, = (place / "runs").glob("*/record.json")
     facts = json.loads(path.read_text())
-    facts["protocol"]["split"] = {"name": "prequential", "periods": "many"}
+    facts["protocol"]["split"] = {"name": "prequential", **split}
     path.write_text(json.dumps(facts))
     (row,) = make_leaderboard(place).tables[0].rows
     assert row.status == "damaged"

@@ -126,7 +126,8 @@ class Feed:
                     self.owner, learn)
 
     def examples(self, seed: int) -> Iterator[TrainBatch]:
-        """Single targets without end, drawn evenly from all that are learned from; each asks of what was before it.
+        """Single targets without end, drawn evenly from the windows' events that may be learned from; each asks of what
+        was before it in its window, whatever of a window training asks for.
 
         One row and one target each, with negatives; those of a batch are drawn for `EXAMPLES` at a time.
         """
@@ -139,6 +140,8 @@ class Feed:
             target = self.rows.stop[at] - (ends[at] - drawn)
             at, target = at[self._learned(target)], target[self._learned(target)]
             rows = Rows(self.rows.user[at], self.rows.first[at], self.rows.start[at], target + 1)
+            if not len(rows):  # few events of long windows may be learned from
+                continue
             singles = (rows[place : place + 1] for place in range(len(rows)))
             yield from alone._with_in_batch([alone._train_batch(single, 0, step) for single in singles], 0, step)
 

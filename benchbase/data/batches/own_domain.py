@@ -24,7 +24,7 @@ class OwnDomainFeed(Feed):
         apart, order, owner = take_apart(interactions, catalogue)
         divided = replace(split, part=np.asarray(split.part)[order])
         super().__init__(apart, catalogue, divided, config, compressor, owner, None if learn is None else learn[order])
-        self.whole = Feed(interactions, catalogue, split, config, compressor)
+        self.whole = Feed(interactions, catalogue, split, config, compressor, learn=learn)
         self.place = np.empty(len(order), np.int64)
         self.place[order] = np.arange(len(order))
 

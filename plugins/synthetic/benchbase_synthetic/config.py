@@ -174,4 +174,7 @@ class DriftConfig(World):
         _check_range(self.low, self.high)
         if self.successors > self.n_items:
             raise ValueError(f"successors {self.successors} exceed n_items {self.n_items}.")
+        if self.active < 1 and self.active * (2 - self.overlap) > 1:
+            raise ValueError(f"active {self.active} with overlap {self.overlap} takes more items than there are. "
+                             "Expected active x (2 - overlap) of at most 1, or active 1.")
         return self

@@ -90,6 +90,7 @@ def test_the_best_model_scores_as_expected():
 @pytest.mark.parametrize(("parameters", "message"), [
     ({"low": 0.9, "high": 0.5}, "low 0.9 is above high 0.5"),
     ({"n_items": 3, "successors": 4}, "successors 4 exceed n_items 3"),
+    ({"active": 0.7, "overlap": 0.0}, "active 0.7 with overlap 0.0 takes more items than there are"),
     ({"active": 0}, "greater than 0"), ({"overlap": 1.5}, "less than or equal to 1"), ({"seasons": 0}, "greater than"),
 ])
 def test_worlds_that_cannot_be(parameters, message):
