@@ -11,6 +11,7 @@ from .specs import (
     CombinerSpec,
     CompressorSpec,
     DatasetSpec,
+    EncoderSpec,
     ModifierSpec,
     ObjectiveSpec,
     RecommenderSpec,
@@ -52,6 +53,12 @@ def benchbase_compressors() -> list[CompressorSpec]:
 
 
 @hookspec
+def benchbase_encoders() -> list[EncoderSpec]:
+    """Encoders: each builds a module from what is known of items to vectors of items."""
+    raise NotImplementedError
+
+
+@hookspec
 def benchbase_recommenders() -> list[RecommenderSpec]:
     """Whole recommenders that are no torch sequence model."""
     raise NotImplementedError
@@ -63,6 +70,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     "benchbase_modifiers": ("modifier",),
     "benchbase_objectives": ("objective", "combiner"),
     "benchbase_compressors": ("compressor",),
+    "benchbase_encoders": ("encoder",),
     "benchbase_recommenders": ("recommender",),
 }
 """Each hook and the kinds of spec it may return."""

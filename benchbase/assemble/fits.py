@@ -160,10 +160,10 @@ class _Fit:
     def _names_once(self) -> None:
         if not self.configuration.objectives:
             refuse(self.backbone.name, "it has no objective to learn from", "at least one under `objectives`")
-        for parts in (self.configuration.modifiers, self.configuration.objectives):
+        for parts in (self.configuration.encoders, self.configuration.modifiers, self.configuration.objectives):
             name, count = Counter(part.name for part in parts).most_common(1)[0] if parts else ("", 0)
             if count > 1:
-                refuse(name, "it stands in one configuration twice", "each modifier and objective once")
+                refuse(name, "it stands in one configuration twice", "each encoder, modifier and objective once")
 
     def _layout(self, interactions: Interactions) -> None:
         fitting = ask(self.registry, self.backbone, "layouts")

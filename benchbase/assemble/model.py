@@ -14,7 +14,18 @@ from ..data import TRAIN
 from ..data.draws import derive_seed
 from ..data.sequences import item_counts, train_events
 from ..errors import PluginError
-from ..nn import ActionEmbedding, ActionHead, ItemEmbedding, Scorer, SequenceModel, Traits, UserEmbedding, init_linear
+from ..nn import (
+    ActionEmbedding,
+    ActionHead,
+    EncodedItems,
+    Encoder,
+    ItemEmbedding,
+    Scorer,
+    SequenceModel,
+    Traits,
+    UserEmbedding,
+    init_linear,
+)
 from ..nn.parts import Backbone, Combiner, Compressor, Modifier, Objective
 from ..registry import Registry
 from ..specs import BuildContext
@@ -82,7 +93,7 @@ class Builder:
               compressor: Compressor | None) -> SequenceModel:
         context, layout, width = self.context, self.configuration.layout, backbone.width
         traits = self._traits()
-        items = self._seeded("core", "items", lambda: ItemEmbedding(context.n_items, width, hidden=traits.masked))
+        items = self._items(width, traits.masked)
         actions = None
         if self._reads_actions():
             actions = self._seeded("core", "actions", lambda: ActionEmbedding(len(context.action_names), width))
@@ -94,9 +105,22 @@ class Builder:
         if context.state_width != width and "next_item" in context.tasks:
             readout = self._seeded("core", "readout", lambda: _linear(context.state_width, width))
         names = ["backbone", *(f"modifier.{name}" for name in modifiers), *(f"objective.{name}" for name in objectives)]
-        return SequenceModel(items, layout, backbone, scorer, traits, {name: self._generator(name) for name in names},
-                             modifiers, objectives, compressor, actions, users, readout, context.state_width,
-                             self._head())
+        own = items.generators if isinstance(items, EncodedItems) else {}
+        generators = {name: self._generator(name) for name in names} | {f"encoder.{name}": g for name, g in own.items()}
+        return SequenceModel(items, layout, backbone, scorer, traits, generators, modifiers, objectives, compressor,
+                             actions, users, readout, context.state_width, self._head())
+
+    def _items(self, width: int, hidden: bool) -> ItemEmbedding:
+        """The table of items; with encoders, what they add to it."""
+        n_items, parts = self.context.n_items, self.configuration.encoders
+        encoders = {part.name: self._part(part, Encoder) for part in parts}
+        if not encoders:
+            return cast(ItemEmbedding, self._seeded("core", "items", lambda: ItemEmbedding(n_items, width, hidden)))
+        sampled = any(self.registry.get(part.kind, part.name).resolve("needs", part.config).negatives is not None
+                      for part in self.configuration.objectives)
+        generators = {name: self._generator(f"encoder.{name}") for name in encoders}
+        return cast(ItemEmbedding, self._seeded("core", "items", lambda: EncodedItems(
+            n_items, width, hidden, encoders, generators, at_once=not sampled)))
 
     def _head(self) -> ActionHead | None:
         config, context = self.configuration.head, self.context

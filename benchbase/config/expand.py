@@ -150,13 +150,14 @@ def _labelled(rows: Sequence[Row], faults: Faults) -> list[Row]:
 
 
 def ablations(configuration: Configuration) -> Iterator[Configuration]:
-    """The configuration without each modifier, each objective beyond the first, its compressor and its combiner.
+    """The configuration without each encoder, each modifier, each objective beyond the first, its compressor and its
+    combiner.
 
     An objective that the combiner balances leaves with the combiner: two losses are needed for a balance.
     """
     if not configuration.ablate:
         return
-    for key in ("modifiers", "objectives"):
+    for key in ("encoders", "modifiers", "objectives"):
         parts: tuple[Part, ...] = getattr(configuration, key)
         for part in parts[1:] if key == "objectives" else parts:
             rest: Choices = {key: tuple(other for other in parts if other is not part)}

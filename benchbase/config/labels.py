@@ -9,8 +9,8 @@ from .forms import write_part
 from .models import Configuration
 from .parts import Part
 
-_ORDER = ("recommender", "backbone", "modifiers", "compressor", "objectives", "combiner", "layout", "scorer",
-          "head", "sequence")
+_ORDER = ("recommender", "backbone", "encoders", "modifiers", "compressor", "objectives", "combiner", "layout",
+          "scorer", "head", "sequence")
 
 Item = tuple[str, dict[str, Any]]
 """A part's name and parameters."""

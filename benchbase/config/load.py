@@ -35,12 +35,12 @@ KEYS = (
     "published",
 )
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
-LISTS = {"modifiers": "modifier", "objectives": "objective"}
+LISTS = {"modifiers": "modifier", "objectives": "objective", "encoders": "encoder"}
 MODELS: dict[str, type[Config]] = {
     "layout": LayoutConfig, "scorer": ScorerConfig, "head": HeadConfig, "sequence": SequenceConfig,
 }
 PLAIN = tuple(Labelled.model_fields)
-CHOICES = (*SINGLE, *LISTS, *MODELS, "encoders", *PLAIN)
+CHOICES = (*SINGLE, *LISTS, *MODELS, *PLAIN)
 
 
 def load_suite(source: Source, registry: Registry | None = None) -> Suite:
@@ -232,10 +232,6 @@ class _Reader:
         if key in MODELS:
             mapping = self.layout(node, path) if key == "layout" else node
             return (mapping and validate(MODELS[key], mapping, path, self.problems)) or unread(node)
-        if key == "encoders":
-            if node.value == ():
-                return ()
-            self.problems.add(node.line, path, f"is {node.kind()}. Expected an empty list: there are no encoders yet.")
         return unread(node)
 
     def distinct(self, parts: tuple[Part, ...], node: Node, path: str) -> tuple[Part, ...]:

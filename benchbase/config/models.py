@@ -186,7 +186,7 @@ class Configuration(Labelled):
     scorer: ScorerConfig = Field(ScorerConfig(), description="how states become scores")
     head: HeadConfig | None = Field(None, description="how states become probabilities of actions; the action task's")
     sequence: SequenceConfig = Field(SequenceConfig(), description="which events a model reads and learns from")
-    encoders: tuple[Part, ...] = Field((), max_length=0, description="item features to item vectors; none exist yet")
+    encoders: tuple[Part, ...] = Field((), description="what is known of items to item vectors, added up")
     compressor: Part | None = Field(None, description="long history in, few tokens out")
     modifiers: tuple[Part, ...] = Field((), description="changes of attention, in order")
     objectives: tuple[Part, ...] = Field((), description="losses, the main one first")

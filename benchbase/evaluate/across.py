@@ -32,10 +32,11 @@ def attention_across(experiment: Experiment) -> np.ndarray | None:
     found = np.zeros(len(events), np.float32)
     model.eval()
     with settled(experiment.suite.train.threads), torch.inference_mode():
+        items = model.items("score")
         for chunk in feed.score_batches(events, ROWS):
             batch = chunk.batch.to(experiment.device)
             with autocast(experiment):
-                encoded = model.encode(batch, "score", partial(_groups, batch=batch, domain=domain))
+                encoded = model.encode(batch, "score", partial(_groups, batch=batch, domain=domain), items)
             if not encoded.masses:
                 return None
             crosses = _crosses(encoded, batch, domain)

@@ -22,8 +22,8 @@ def flops_per_sequence(experiment: Experiment) -> float | None:
     """Floating-point operations of the products of one forward pass, the mean over evaluated events; None where there
     is no model or nothing to read.
 
-    What reads a sequence is counted, padding of its batch included, not the scores of the catalogue; a triangle of
-    attention counts as a square.
+    What reads a sequence is counted, padding of its batch included, not the vectors of items, which are made once for
+    all sequences, nor the scores of the catalogue; a triangle of attention counts as a square.
     """
     model, feed = experiment.model, experiment.feed
     split = experiment.data.split
@@ -35,11 +35,13 @@ def flops_per_sequence(experiment: Experiment) -> float | None:
     rows = 0
     counter = flop_counter()
     with settled(experiment.suite.train.threads), _without_gradients(model), autocast(experiment):
+        items = model.items("score")
+        items.items()
         for chunk in feed.score_batches(events, ROWS):
             batch = chunk.batch.to(experiment.device)
             rows += batch.n_rows
             with counter:
-                model.encode(batch, "score")
+                model.encode(batch, "score", items=items)
     return counter.get_total_flops() / rows
 
 

@@ -81,10 +81,11 @@ def predict(experiment: Experiment, part: str) -> Predictions:
     probabilities = np.zeros(asked.labels.shape, np.float32)
     model.eval()
     with settled(experiment.suite.train.threads), torch.inference_mode():
+        items = model.items("score")
         for chunk in feed.score_batches(asked.events, ROWS):
             batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
             with autocast(experiment):
-                encoded = model.encode(batch, "score")
+                encoded = model.encode(batch, "score", items=items)
             logits = model.output(encoded, batch, targets, "score").logits
             assert logits is not None, "every model of the action task has a head"
             probabilities[chunk.index] = torch.sigmoid(logits.double()).float().cpu().numpy()

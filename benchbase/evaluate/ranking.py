@@ -295,14 +295,15 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
     model, feed = experiment.model, experiment.feed
     assert model is not None and feed is not None
     model.eval()
-    vectors = model.scorer.vectors()
+    items = model.items("score")
+    vectors = model.scorer.vectors(source=items)
     rows = judge.chunk_rows()
     # a score term makes its matrix for all rows that were encoded together
     terms = any(type(o).score_term is not Objective.score_term for o in model.objectives.values())
     for chunk in feed.score_batches(judge.events, rows if terms else ROWS):
         batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
         with autocast(experiment):
-            encoded = model.encode(batch, "score")
+            encoded = model.encode(batch, "score", items=items)
         output = model.output(encoded, batch, targets, "score", vectors)
         for start in range(0, len(chunk.index), rows):
             some = slice(start, start + rows)

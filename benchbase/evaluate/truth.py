@@ -24,10 +24,11 @@ def against_truth(experiment: Experiment, truth: Truth) -> dict[str, float]:
     each_event = _each_event if model.traits.normaliser is None else None
     rows = max(1, min(ROWS, WEIGHTS // experiment.context.max_tokens**2))
     with settled(experiment.suite.train.threads), torch.inference_mode():
+        known = model.items("score")
         for chunk in feed.score_batches(ranked_events(experiment, "test"), rows):
             batch = chunk.batch.to(experiment.device)
             with autocast(experiment):
-                encoded = model.encode(batch, "score", each_event)
+                encoded = model.encode(batch, "score", each_event, known)
             items = batch.items.masked_fill(batch.hide_item | ~batch.valid, 0)
             traces = {name: encoded.traces[name].float().cpu().numpy() for name in truth.traces & set(encoded.traces)}
             truth.observe(items.cpu().numpy(), traces, _attention(encoded))

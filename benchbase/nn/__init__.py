@@ -6,7 +6,8 @@ from .attention import Attended, Boost, Earlier, attend, attend_earlier, causal_
 from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBlock
 from .context import PartContext
 from .dropout import dropout
-from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding, init_linear, init_normal
+from .embedding import ActionEmbedding, ItemEmbedding, Items, UserEmbedding, init_linear, init_normal
+from .encoder import EncodedItems, Encoder, EncoderContext
 from .heads import ActionHead
 from .losses import softmax_loss, softmax_loss_from_scores
 from .model import Encoded, SequenceModel, Traits
@@ -37,10 +38,14 @@ __all__ = [
     "DevicePlan",
     "Earlier",
     "Encoded",
+    "EncodedItems",
+    "Encoder",
+    "EncoderContext",
     "Events",
     "FeedForward",
     "ItemBias",
     "ItemEmbedding",
+    "Items",
     "Kind",
     "Modifier",
     "Objective",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,13 +11,12 @@ from ..data.batches import Batch
 from ..errors import PluginError
 from .attention import Attended, Boost, Earlier, attend, attend_earlier
 from .dropout import dropout
+from .embedding import Phase
 from .layouts import causal_base, not_itself
 from .tokens import PrefixTokens, Tokens
 
 if TYPE_CHECKING:
     from .parts import Modifier
-
-Phase = Literal["train", "score"]
 
 
 class Context:

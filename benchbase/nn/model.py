@@ -9,24 +9,28 @@ from torch import Tensor, nn
 from ..data.batches import Batch, Targets
 from ..errors import PluginError
 from ..specs import LayoutConfig
-from .context import Context, PartContext, Phase, Sites
-from .embedding import ActionEmbedding, ItemEmbedding, UserEmbedding
+from .context import Context, PartContext, Sites
+from .embedding import ActionEmbedding, ItemEmbedding, Items, Phase, UserEmbedding
 from .heads import ActionHead
 from .layouts import base_mask, event_states, layout_tokens, user_prefix, with_prefixes
-from .parts import Backbone, Compressor, Modifier, Objective, Output, Parts
+from .modules import Parts
+from .parts import Backbone, Compressor, Modifier, Objective, Output
 from .scorer import BoundScorer, Scorer, ScoreTerm
 from .tokens import Kind, States, Tokens
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One forward pass: states by event, tokens, traces, attention masses per layer, routes that ran."""
+    """One forward pass: states by event, tokens, traces, attention masses per layer, routes that ran, and the items'
+    vectors that it read.
+    """
 
     states: States
     tokens: Tokens
     traces: Mapping[str, Tensor]
     masses: Sequence[Tensor]
     routes: Sequence[str]
+    items: Items
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,21 @@ class SequenceModel(nn.Module):
         self.readout, self.scorer, self.head = readout, scorer, head
         self.objectives = Parts[Objective](objectives or {})
 
-    def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None) -> Encoded:
-        """Run the backbone over a batch; nothing here sees what must be predicted."""
-        traits = self.traits
-        shared = Context(batch, self.embedding, self.backbone.n_layers, phase, traits.normaliser, traits.wanted)
+    def items(self, phase: Phase) -> Items:
+        """The vectors of items while the parameters stay as they are: what a scoring of many batches shares."""
+        return self.embedding.bound(phase)
+
+    def encode(self, batch: Batch, phase: Phase, groups: Callable[[Tokens], Tensor | None] | None = None,
+               items: Items | None = None) -> Encoded:
+        """Run the backbone over a batch; nothing here sees what must be predicted. `items` spares making them again."""
+        traits, items = self.traits, items or self.items(phase)
+        shared = Context(batch, items, self.backbone.n_layers, phase, traits.normaliser, traits.wanted)
         shared.causal = traits.causal
         views = {name: self._view(shared, name) for name in self.modifiers}
         shared.sites = Sites([
             (part, traits.sites[name], views[name]) for name, part in self.modifiers.items()
         ])
-        shared.tokens, readers = self._tokens(shared, batch)
+        shared.tokens, readers = self._tokens(shared, batch, items)
         shared.base_mask = base_mask(shared.tokens, batch, traits.causal, readers)
         shared.groups = None if groups is None else groups(shared.tokens)
         h = self.backbone(PartContext(shared, self.generators["backbone"], traits.published, "backbone"))
@@ -96,20 +105,18 @@ class SequenceModel(nn.Module):
         _check_tokens("readout", wide, (*h.shape[:2], self.state_width))
         after = wide if self.readout is None else self.readout(wide)
         states = event_states(wide, after, shared.tokens, batch, self.layout.kind, traits.masked)
-        return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes)
+        return Encoded(states, shared.tokens, shared.traces, shared.masses, shared.routes, items)
 
     def output(self, encoded: Encoded, batch: Batch, targets: Targets, phase: Phase,
                vectors: Tensor | None = None) -> Output:
-        """The states of the targets, ready for objectives or ranking; `vectors` spares making them again."""
+        """The states of the targets, ready for objectives or ranking; `vectors` as scored need not be made again."""
         at = encoded.states.predicting_item if targets.task == "next_item" else encoded.states.predicting_action
         states, logits = at(targets.row, targets.event), None
         if targets.task == "action" and self.head is not None:
             given = self.head(states, batch.features[targets.row, targets.event])
             logits = self._adjusted(given, targets, batch, phase)
-        scorer = BoundScorer(self.scorer, targets.row, self.score_terms(batch, phase), vectors)
-        return Output(
-            states, scorer, encoded.tokens, encoded.traces, encoded.masses, self.embedding, logits
-        )
+        scorer = BoundScorer(self.scorer, targets.row, self.score_terms(batch, phase), vectors, encoded.items)
+        return Output(states, scorer, encoded.tokens, encoded.traces, encoded.masses, encoded.items, logits)
 
     def _adjusted(self, logits: Tensor, targets: Targets, batch: Batch, phase: Phase) -> Tensor:
         """The head's logits (P, K) as the objectives leave them, in order; they are not shown what happened."""
@@ -132,17 +139,17 @@ class SequenceModel(nn.Module):
         generator = self.generators[f"modifier.{name}"]
         return PartContext(shared, generator, self.traits.publishes.get(name, frozenset()), name)
 
-    def _tokens(self, shared: Context, batch: Batch) -> tuple[Tokens, Tensor | None]:
+    def _tokens(self, shared: Context, batch: Batch, items: Items) -> tuple[Tokens, Tensor | None]:
         """All tokens of a batch, and which prefix tokens read events."""
-        items = self.embedding(batch.items, batch.hide_item)
+        x = items(batch.items, batch.hide_item)
         hidden = None if self.actions is None else self.actions.hidden
-        tokens = layout_tokens(self.layout, batch, items, self._action_vectors(batch), hidden)
+        tokens = layout_tokens(self.layout, batch, x, self._action_vectors(batch), hidden)
         prefixes = []
         if self.users is not None:
             prefixes.append((user_prefix(self.users(batch.users)), Kind.USER, False))
         if self.compressor is not None:
             plan = batch.plan.to(batch.items.device)
-            prefixes.append((self.compressor.encode(plan, self.embedding), Kind.HISTORY, False))
+            prefixes.append((self.compressor.encode(plan, items), Kind.HISTORY, False))
         prefixes += [(p, Kind.PREFIX, reads) for p, reads in shared.sites.prefixes(self.traits.reads_events)]
         readers = None
         if any(reads for _, _, reads in prefixes):

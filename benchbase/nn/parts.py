@@ -1,8 +1,8 @@
 """Base classes of the parts that plugins build: what each may do, and when the core calls it."""
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,43 +12,6 @@ from ..data.sequences import Events
 from .context import PartContext
 from .scorer import BoundScorer, ItemBias
 from .tokens import PrefixTokens, Tokens
-
-P = TypeVar("P", bound=nn.Module)
-
-
-class Parts(nn.Module, Generic[P]):
-    """Modules by the name of their part, in the order given.
-
-    Unlike an `nn.ModuleDict` it takes every name a part may have, `items`, `type` or `training` among them.
-    """
-
-    def __init__(self, parts: Mapping[str, P]):
-        super().__init__()
-        self._modules.update(parts)  # `add_module` refuses names of attributes
-
-    def train(self, mode: bool = True) -> Self:
-        self.__dict__["training"] = mode  # a plain assignment would be taken for the part of that name
-        for part in self.values():
-            part.train(mode)
-        return self
-
-    def __getitem__(self, name: str) -> P:
-        return cast(P, self._modules[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
-
-    def items(self) -> ItemsView[str, P]:
-        return cast(Mapping[str, P], self._modules).items()
-
-    def values(self) -> ValuesView[P]:
-        return cast(Mapping[str, P], self._modules).values()
 
 
 class Backbone(nn.Module):

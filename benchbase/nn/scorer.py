@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..specs import ScorerConfig
-from .embedding import ItemEmbedding, init_normal
+from .embedding import ItemEmbedding, Items, init_normal
 from .picked import picked_scores
 
 
@@ -40,11 +40,16 @@ class Scorer(nn.Module):
     def n_items(self) -> int:
         return self._embedding[0].n_items
 
-    def vectors(self, items: Tensor | None = None) -> Tensor:
-        """Vectors as scored, of all items (n_items, D) or of some (k): normalised under `score: cosine`."""
-        table = self._embedding[0].items() if self.table is None else self.table
-        if items is not None:
-            table = table.index_select(0, items - 1)  # of the ways to pick rows the one with the cheapest backward
+    def vectors(self, items: Tensor | None = None, source: Items | None = None) -> Tensor:
+        """Vectors as scored, of all items (n_items, D) or of some (k): normalised under `score: cosine`.
+
+        `source`: those of a forward pass, where they are tied and made already.
+        """
+        source = source or self._embedding[0]
+        if self.table is None:
+            table = source.items() if items is None else source.rows(items)
+        else:
+            table = self.table if items is None else self.table.index_select(0, items - 1)
         return F.normalize(table, dim=-1) if self.config.score == "cosine" else table
 
     def query(self, states: Tensor) -> Tensor:
@@ -61,17 +66,21 @@ def full_scores(query: Tensor, vectors: Tensor, bias: Tensor | None, matrix: Ten
 
 
 class BoundScorer:
-    """The scorer for one batch: it also knows which row each state is of, and the score terms in force."""
+    """The scorer for one batch: it also knows which row each state is of, and the score terms in force.
 
-    def __init__(self, scorer: Scorer, row: Tensor, terms: Sequence[ScoreTerm] = (), vectors: Tensor | None = None):
-        self.scorer, self.row, self.terms = scorer, row, terms
+    `vectors` as scored, where they are made already; `source`: where else they come from.
+    """
+
+    def __init__(self, scorer: Scorer, row: Tensor, terms: Sequence[ScoreTerm] = (), vectors: Tensor | None = None,
+                 source: Items | None = None):
+        self.scorer, self.row, self.terms, self.source = scorer, row, terms, source
         self._given, self._made = vectors, vectors
 
     @property
     def vectors(self) -> Tensor:
         """Vectors of all items (n_items, D), made when they are first asked for."""
         if self._made is None:
-            self._made = self.scorer.vectors()
+            self._made = self.scorer.vectors(source=self.source)
         return self._made
 
     def rows(self, some: slice) -> "BoundScorer":
@@ -108,7 +117,9 @@ class BoundScorer:
 
     def _picked(self, items: Tensor) -> Tensor:
         """Vectors (k, D) of items (k)."""
-        return self.scorer.vectors(items) if self._given is None else self._given.index_select(0, items - 1)
+        if self._given is not None:
+            return self._given.index_select(0, items - 1)
+        return self.scorer.vectors(items, self.source)
 
     def _all_terms(self) -> tuple[Tensor | None, Tensor | None]:
         bias: Tensor | None = self.scorer.item_bias

@@ -183,6 +183,13 @@ class CompressorSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderSpec(Spec):
+    """What is known of items in, item vectors out; they are added to those of the core's table."""
+
+    kind: ClassVar[str] = "encoder"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecommenderSpec(Spec):
     """A whole recommender that is no torch sequence model: `fit(train, context)`, `scores(histories, times)`.
 
@@ -207,5 +214,6 @@ class RecommenderSpec(Spec):
 
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
-    for spec in (DatasetSpec, BackboneSpec, ModifierSpec, ObjectiveSpec, CombinerSpec, CompressorSpec, RecommenderSpec)
+    for spec in (DatasetSpec, BackboneSpec, ModifierSpec, ObjectiveSpec, CombinerSpec, CompressorSpec, EncoderSpec,
+                 RecommenderSpec)
 }

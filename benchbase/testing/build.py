@@ -56,6 +56,7 @@ def configure(
     backbone: Chosen, *, modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (),
     compressor: Chosen | None = None, combiner: Chosen | None = None, layout: LayoutConfig | str = "items",
     scorer: ScorerConfig | None = None, head: HeadConfig | None = None, sequence: SequenceConfig | None = None,
+    encoders: Sequence[Chosen] = (),
 ) -> tuple[Configuration, Registry]:
     """A configuration of these specs and a registry that holds them alone."""
     specs: dict[tuple[str, str], Spec] = {}
@@ -69,7 +70,7 @@ def configure(
         backbone=part(backbone), modifiers=tuple(map(part, modifiers)), objectives=tuple(map(part, objectives)),
         compressor=None if compressor is None else part(compressor),
         combiner=None if combiner is None else part(combiner), scorer=scorer or ScorerConfig(), head=head,
-        sequence=sequence or SequenceConfig(),
+        sequence=sequence or SequenceConfig(), encoders=tuple(map(part, encoders)),
         layout=LayoutConfig.model_validate({"kind": layout}) if isinstance(layout, str) else layout,
     )
     return configuration, Registry.of(specs.values())
@@ -78,13 +79,13 @@ def configure(
 def make_model(
     backbone: BackboneSpec, config: Config | Mapping[str, Any] | None = None, *,
     modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (), compressor: Chosen | None = None,
-    layout: LayoutConfig | str = "items", scorer: ScorerConfig | None = None, head: HeadConfig | None = None,
-    context: BuildContext | None = None, n_items: int = 30, seed: int = 0,
+    encoders: Sequence[Chosen] = (), layout: LayoutConfig | str = "items", scorer: ScorerConfig | None = None,
+    head: HeadConfig | None = None, context: BuildContext | None = None, n_items: int = 30, seed: int = 0,
 ) -> SequenceModel:
     """A model of these parts for the tiny world, built as for a run; each objective is bound."""
     configuration, registry = configure(
         (backbone, config), modifiers=modifiers, objectives=objectives, compressor=compressor, layout=layout,
-        scorer=scorer, head=head,
+        scorer=scorer, head=head, encoders=encoders,
     )
     context = replace(context or tiny_context(n_items), layout=configuration.layout.kind)
     model = build_model(configuration, registry, context, seed)

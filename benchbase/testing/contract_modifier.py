@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data.batches import Batch, Targets
 from ..nn import Boost, Earlier, Modifier, SequenceModel
-from ..nn.context import Phase
+from ..nn.embedding import Phase
 from ..specs import SITES, BackboneSpec, BuildContext, Config, ModifierSpec, Needs
 from .build import Chosen, make_model, part_config, same_written_down, train_step
 from .checking import (

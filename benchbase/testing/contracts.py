@@ -12,6 +12,7 @@ from .checking import violations
 from .contract_backbone import BackboneContract
 from .contract_compressor import CompressorContract
 from .contract_data import DatasetContract, RecommenderContract
+from .contract_encoder import EncoderContract
 from .contract_modifier import ModifierContract
 from .contract_objective import ObjectiveContract
 
@@ -19,6 +20,7 @@ __all__ = [
     "BackboneContract",
     "CompressorContract",
     "DatasetContract",
+    "EncoderContract",
     "ModifierContract",
     "ObjectiveContract",
     "RecommenderContract",

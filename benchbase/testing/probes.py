@@ -19,6 +19,8 @@ from ..nn import (
     CombinerParameters,
     Compressor,
     DevicePlan,
+    Encoder,
+    EncoderContext,
     ItemBias,
     Modifier,
     Objective,
@@ -35,6 +37,7 @@ from ..specs import (
     CombinerSpec,
     CompressorSpec,
     Config,
+    EncoderSpec,
     ModifierSpec,
     Needs,
     ObjectiveSpec,
@@ -251,6 +254,24 @@ class PopularityConfig(ProbeConfig):
     matrix: bool = Field(False, description="a term per row and item instead of one per item")
 
 
+class Facts(Encoder):
+    """Features of items: a vector for each label of the catalogue's first column of categories, added up."""
+
+    labels: Tensor
+
+    def __init__(self, config: ProbeConfig, context: BuildContext):
+        super().__init__()
+        self.strength = config.strength
+        categories = next(iter(context.catalogue.categories.values()))
+        labels = np.zeros((context.n_items, len(categories.labels)), np.float32)
+        labels[np.repeat(np.arange(context.n_items), np.diff(categories.offsets[1:])), categories.values] = 1
+        self.register_buffer("labels", torch.from_numpy(labels), persistent=False)
+        self.table = nn.Parameter(init_normal(torch.empty(len(categories.labels), context.width)))
+
+    def forward(self, items: Tensor, ctx: EncoderContext) -> Tensor:
+        return self.strength * ctx.dropout(self.labels[items - 1] @ self.table, 0.2)
+
+
 probe_relation = ModifierSpec(
     name="probe_relation", config=RelationConfig, build=Relation, source=SOURCE, sites=frozenset({"states", "weights"}),
     publishes=frozenset({"relation"}),
@@ -272,6 +293,8 @@ probe_prefix = ModifierSpec(
     name="probe_prefix", config=TokensConfig, build=Learned, source=SOURCE, sites=frozenset({"prefix"})
 )
 probe_recent = CompressorSpec(name="probe_recent", config=TokensConfig, build=Recent, source=SOURCE)
+probe_facts = EncoderSpec(name="probe_facts", config=ProbeConfig, build=Facts, source=SOURCE,
+                          needs=Needs(categories=True))
 probe_popularity = ObjectiveSpec(name="probe_popularity", config=PopularityConfig, build=Popularity, source=SOURCE)
 
 PROBES: dict[str, dict[str, Any]] = {
@@ -280,6 +303,7 @@ PROBES: dict[str, dict[str, Any]] = {
     "mass": {"objectives": [probe_domain_mass], "combiner": probe_balance},
     "history": {"modifiers": [probe_prefix], "compressor": probe_recent},
     "popularity": {"objectives": [probe_popularity]},
+    "facts": {"encoders": [probe_facts]},
 }
 """What each shape of technique adds to a configuration, at full strength."""
 
@@ -289,7 +313,7 @@ def together(*names: str, strength: float | None = None) -> dict[str, Any]:
     def chosen(spec: Any) -> Any:
         return spec if strength is None else (spec, {"strength": strength})
 
-    parts: dict[str, Any] = {"modifiers": [], "objectives": []}
+    parts: dict[str, Any] = {"modifiers": [], "objectives": [], "encoders": []}
     for name in names:
         for key, value in PROBES[name].items():
             if isinstance(value, list):

@@ -11,6 +11,7 @@ from benchbase import (
     CompressorSpec,
     Config,
     DatasetSpec,
+    EncoderSpec,
     ModifierSpec,
     ObjectiveSpec,
     RecommenderSpec,
@@ -76,6 +77,7 @@ SPECS = [
     _spec(ObjectiveSpec, "third"),
     _spec(CombinerSpec, "even", Balance),
     _spec(CompressorSpec, "buckets"),
+    _spec(EncoderSpec, "words", Strength),
     _spec(RecommenderSpec, "count"),
 ]
 GUARD = _spec(RecommenderSpec, "popular", guard=True)

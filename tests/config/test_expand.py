@@ -146,8 +146,9 @@ def test_a_suite_made_in_python_is_checked_when_it_is_expanded(suite, registry):
 
 
 def test_ablation_leaves_out_each_part_but_the_first_objective(labels):
-    base = {**BOTH, "label": "all", "modifiers": ["boost", "tilt"], "compressor": "buckets", "ablate": True}
-    assert labels(base=base) == ["all", "all - boost", "all - tilt", "all - extra", "all - buckets"]
+    base = {**BOTH, "label": "all", "modifiers": ["boost", "tilt"], "encoders": ["words"],
+            "compressor": "buckets", "ablate": True}
+    assert labels(base=base) == ["all", "all - words", "all - boost", "all - tilt", "all - extra", "all - buckets"]
 
 
 def test_ablated_rows_lack_exactly_their_part(suite, registry):

@@ -336,7 +336,7 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"base": []},
             "base: is a list. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, layout, scorer, head, sequence, encoders, label, ablate.",
+            "objectives, encoders, layout, scorer, head, sequence, label, ablate.",
         ),
         (
             {"base": {"backbone": "plain", "objectives": "softmax"}},
@@ -347,8 +347,12 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
             "base.modifiers: 'boost' is given twice. Expected each part once. Remove one.",
         ),
         (
-            {"base": {"backbone": "plain", "objectives": ["softmax"], "encoders": ["a"]}},
-            "base.encoders: is a list. Expected an empty list: there are no encoders yet.",
+            {"base": {"backbone": "plain", "objectives": ["softmax"], "encoders": "words"}},
+            "base.encoders: is 'words'. Expected a list of parts, such as [name].",
+        ),
+        (
+            {"base": {"backbone": "plain", "objectives": ["softmax"], "encoders": ["word"]}},
+            "base.encoders[0].name: no encoder named 'word'. Did you mean 'words'? Installed: words.",
         ),
         (
             {"base": {"backbone": "plain", "objectives": ["softmax"], "layout": "pairs"}},
@@ -379,7 +383,7 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"entries": ["a"]},
             "entries[0]: is 'a'. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, layout, scorer, head, sequence, encoders, label, ablate.",
+            "objectives, encoders, layout, scorer, head, sequence, label, ablate.",
         ),
         ({"entries": [{"label": 3}]}, "entries[0].label: is 3. Expected a valid string (name in tables)."),
         ({"baseline": "deep"}, "baseline: no configuration is called 'deep'. Labels: plain."),

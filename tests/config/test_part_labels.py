@@ -42,6 +42,7 @@ def test_paths_inside_of_values():
     ("modifiers", [[], [{"name": "a"}], [{"name": "a"}, {"name": "b"}]], ["none", "a", "a + b"]),
     ("objectives", [[{"name": "a", "weight": 1.0}], [{"name": "a", "weight": 2.0}]],
      ["a[weight=1.0]", "a[weight=2.0]"]),
+    ("encoders", [[], [{"name": "words", "strength": 2}]], ["none", "words"]),
     ("compressor", [None, {"name": "c"}], ["none", "c"]),
     ("scorer", [{"score": "dot", "bias": True}, {"score": "cosine", "bias": True}],
      ["scorer[score=dot]", "scorer[score=cosine]"]),
