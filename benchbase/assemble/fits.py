@@ -117,6 +117,7 @@ def _task_and_data(part: Part, needs: Needs, suite: Suite, prepared: Prepared) -
     categories = frozenset() if isinstance(needs.categories, bool) else needs.categories
     for what, wanted, known in (("categories", categories, catalogue.categories),
                                 ("item feature", needs.features, catalogue.columns),
+                                ("item vectors", needs.vectors, catalogue.vectors),
                                 ("mark of events", needs.marks, interactions.mark_names),
                                 ("groups of users by", needs.user_groups, prepared.groups)):
         if lacking := [f"{what} {name}" for name in sorted(wanted - set(known))]:

@@ -12,6 +12,7 @@ from .paths import MissingFile, cache_folder, default_cache, find_file, find_fil
 from .prepare import Prepared, prepare
 from .rules import SPLITS, TEST, TRAIN, UNUSED, VALID, SplitRule, resolve_split
 from .splits import Split, split
+from .store import kept
 from .text import open_text, reading
 from .truth import Truth
 
@@ -41,6 +42,7 @@ __all__ = [
     "find_file",
     "find_files",
     "find_folder",
+    "kept",
     "open_text",
     "prepare",
     "reading",

@@ -57,6 +57,8 @@ def counts(interactions: Interactions, catalogue: Catalogue) -> dict[str, Any]:
         "domains": list(catalogue.domain_names),
         "categories": {name: len(each.labels) for name, each in catalogue.categories.items()},
         "columns": list(catalogue.columns),
+        **({"vectors": {name: values.shape[1] for name, values in catalogue.vectors.items()}} if catalogue.vectors
+           else {}),
     }
 
 
@@ -97,6 +99,7 @@ def render(card: Mapping[str, Any]) -> str:
     for name in ("actions", "features", "marks", "domains", "columns"):
         lines += _line(name, ", ".join(card.get(name, ())))
     lines += _line("categories", ", ".join(f"{name} ({n})" for name, n in card["categories"].items()))
+    lines += _line("vectors", ", ".join(f"{name} ({width})" for name, width in card.get("vectors", {}).items()))
     for name, sizes in card.get("groups", {}).items():
         told = (f"{label} {n}" if isinstance(n, str) else f"{label} {n:,}" for label, n in sizes.items())
         lines += _line(f"groups by {name}", ", ".join(told))

@@ -28,8 +28,9 @@ class Catalogue:
 
     `item_ids` (n_items + 1,) original ids (entry 0 is "" or 0). `domain` (n_items + 1,) int16 or None: an index
     into `domain_names`, -1 unknown. `categories` by column name. `columns` holds other features (title, year,
-    ...), one array (n_items + 1,) each. An item that its source does not describe has "", -1 (integers), NaN
-    (floats) or no category, and so has padding.
+    ...), one array (n_items + 1,) each. `vectors` by name, (n_items + 1, d) float32, all of a row finite or none. An
+    item that its source does not describe has "", -1 (integers), NaN (floats, vectors) or no category, and so has
+    padding.
     """
 
     item_ids: np.ndarray
@@ -38,6 +39,7 @@ class Catalogue:
     domain_names: tuple[str, ...] = ()
     categories: dict[str, Categories] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n_items(self) -> int:

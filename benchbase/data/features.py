@@ -20,7 +20,7 @@ def make_catalogue(
     """The catalogue of the items with events, and how the item table fits them.
 
     `item_ids` (n_items,) ascending. Errors: `DataError` for a table with repeated ids or columns of unequal length,
-    and for one that describes no item of the log.
+    for vectors that are none, and for a table that describes no item of the log.
     """
     padding = np.array([0 if item_ids.dtype.kind in "iu" else ""], item_ids.dtype)
     ids = np.concatenate((padding, item_ids))
@@ -38,6 +38,7 @@ def make_catalogue(
         domain_names,
         {name: _categories(labels, row) for name, labels in table.categories.items()},
         {name: _column(np.asarray(values), row) for name, values in table.columns.items()},
+        {name: _vectors(name, np.asarray(values), row, where) for name, values in table.vectors.items()},
     )
     return catalogue, {
         "listed_items_without_events": len(table.ids) - listed,
@@ -57,7 +58,7 @@ def _strangers(item_ids: np.ndarray, ids: np.ndarray, where: str) -> NoReturn:
 def _rows(item_ids: np.ndarray, table: ItemTable, where: str) -> np.ndarray:
     """The table row of padding and of every item, (n_items + 1,) int64; -1 where there is none."""
     ids = np.asarray(table.ids)
-    columns: Mapping[str, object] = {**table.categories, **table.columns}
+    columns: Mapping[str, object] = {**table.categories, **table.columns, **table.vectors}
     if table.domain is not None:
         columns = {**columns, "domain": table.domain}
     for name, values in columns.items():
@@ -114,3 +115,18 @@ def _column(values: np.ndarray, row: np.ndarray) -> np.ndarray:
     column = values[np.maximum(row, 0)] if len(values) else np.full(len(row), missing, values.dtype)
     column[row < 0] = missing
     return column
+
+
+def _vectors(name: str, values: np.ndarray, row: np.ndarray, where: str) -> np.ndarray:
+    """Vectors of every item, (n_items + 1, d) float32; those with a number that is not finite are none at all."""
+    if values.ndim != 2 or values.dtype.kind not in "iubf" or not values.shape[1]:
+        raise DataError(
+            f"{where}: item vectors '{name}' are an array {values.shape} of {values.dtype}. Expected numbers (n, d), a "
+            "row for each item id."
+        )
+    vectors = np.full((len(row), values.shape[1]), np.nan, np.float32)
+    known = np.flatnonzero(row >= 0)
+    with np.errstate(over="ignore"):  # what overflows is not finite, and so no vector
+        vectors[known] = values[row[known]]
+    vectors[~np.isfinite(vectors).all(axis=1)] = np.nan
+    return vectors

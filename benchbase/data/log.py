@@ -15,13 +15,15 @@ class ItemTable:
     """Features of items by original id: one row an item, in any order; items without events are left out.
 
     `categories`: per column, one tuple of labels an item. `columns`: one array a column (integers, floats
-    or strings). `domain`: one name an item ("" where unknown), or None.
+    or strings). `domain`: one name an item ("" where unknown), or None. `vectors`: of images, sounds and the like, one
+    array (n, d) each, a row of NaN where there is none.
     """
 
     ids: np.ndarray
     categories: Mapping[str, list[tuple[str, ...]]] = field(default_factory=dict)
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     domain: np.ndarray | None = None
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -12,10 +12,12 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..errors import DataError
 from .catalogue import Catalogue, Categories
 from .checksums import canonical, read_json
 from .groups import Groups
 from .interactions import Interactions
+from .paths import default_cache
 
 MANIFEST = "manifest.json"
 
@@ -34,6 +36,8 @@ def flatten(interactions: Interactions, catalogue: Catalogue, groups: Mapping[st
     for place, categories in enumerate(catalogue.categories.values()):
         arrays[f"category.{place}.offsets"] = categories.offsets
         arrays[f"category.{place}.values"] = categories.values
+    for place, vectors in enumerate(catalogue.vectors.values()):
+        arrays[f"vectors.{place}"] = vectors
     for place, each in enumerate(groups.values()):
         arrays[f"group.{place}"] = each.code
     names = {
@@ -46,6 +50,7 @@ def flatten(interactions: Interactions, catalogue: Catalogue, groups: Mapping[st
         "labels": [each.labels for each in catalogue.categories.values()],
         # Left out where there are none, so that the hash of data without them is what it was before there were any.
         **({"mark_names": interactions.mark_names} if interactions.mark_names else {}),
+        **({"vectors": list(catalogue.vectors)} if catalogue.vectors else {}),
         **({"groups": list(groups), "group_labels": [each.labels for each in groups.values()]} if groups else {}),
     }
     flat: dict[str, np.ndarray] = {}
@@ -85,11 +90,12 @@ def restore(arrays: Mapping[str, np.ndarray], names: Mapping[str, Any]
         for place, (name, labels) in enumerate(zip(names["categories"], names["labels"], strict=True))
     }
     columns = {name: get(f"column.{place}") for place, name in enumerate(names["columns"])}
+    vectors = {name: get(f"vectors.{place}") for place, name in enumerate(names.get("vectors", ()))}
     groups = {name: Groups(get(f"group.{place}"), tuple(labels))
               for place, (name, labels) in enumerate(zip(names.get("groups", ()), names.get("group_labels", ()),
                                                          strict=True))}
     return interactions, Catalogue(
-        get("item_ids"), names["has_time"], get("domain"), tuple(names["domain_names"]), categories, columns
+        get("item_ids"), names["has_time"], get("domain"), tuple(names["domain_names"]), categories, columns, vectors
     ), groups
 
 
@@ -144,6 +150,27 @@ def load(folder: Path, key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     except (OSError, ValueError):
         return None
     return arrays, manifest
+
+
+def kept(name: str, key: Any, make: Callable[[], Mapping[str, np.ndarray]], cache: Path | None = None
+         ) -> dict[str, np.ndarray]:
+    """Arrays of numbers that are costly to make: made once for a key and memory-mapped from the cache ever after.
+
+    `key`: plain data, all that they follow from, the content of files among it. Safe when several processes make the
+    same. Errors: `DataError` where the cache cannot be written.
+    """
+    digest = hashlib.sha256(canonical([name, key]).encode()).hexdigest()
+    folder = (cache or default_cache()) / "kept" / f"{name}-{digest[:16]}"
+    found = load(folder, digest)
+    if found is None:
+        made = {place: np.ascontiguousarray(values) for place, values in make().items()}
+        try:
+            save(folder, made, {"key": digest})
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written: {error}. Expected a folder that can be. Set BENCHBASE_CACHE "
+                            "to another one.") from error
+        found = load(folder, digest) or (made, {})
+    return found[0]
 
 
 def discard(folder: Path) -> None:

@@ -56,8 +56,8 @@ class Needs:
     `None` means any. `tasks`, `layouts`: at least one must be what the suite runs. `attention`:
     `softmax` or `pointwise`. `actions`: the part reads them. `categories`: some, or the columns of these names.
     `traces`: names that the backbone or a modifier must publish. `groups`: attention mass. `features`: columns of the
-    catalogue; `marks`: those of events that no model reads, of which an objective sees its targets'. `user_groups`:
-    what users must be grouped by. `stream`: the split goes on learning from what it tests.
+    catalogue; `vectors`: those of its items; `marks`: those of events that no model reads, of which an objective sees
+    its targets'. `user_groups`: what users must be grouped by. `stream`: the split goes on learning from what it tests.
     """
 
     tasks: frozenset[str] | None = None
@@ -73,13 +73,14 @@ class Needs:
     groups: bool = False
     negatives: Negatives | None = None
     features: frozenset[str] = frozenset()
+    vectors: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
     user_groups: frozenset[str] = frozenset()
     stream: bool = False
 
     def __post_init__(self) -> None:
         any_or_sets = {"tasks": TASKS, "layouts": LAYOUTS, "attention": ATTENTION, "training": TRAINING}
-        for what in (*any_or_sets, "traces", "features", "marks", "user_groups", "categories"):
+        for what in (*any_or_sets, "traces", "features", "vectors", "marks", "user_groups", "categories"):
             given = getattr(self, what)
             if (what == "categories" and isinstance(given, bool)) or (what in any_or_sets and given is None):
                 continue

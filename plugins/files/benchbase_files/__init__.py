@@ -22,9 +22,10 @@ def files(config: FilesConfig, context: DataContext) -> list[Path]:
 
         inter = find_inter(context, config.path)
         users = find_user(inter) if config.user_groups else None
-        return [path for path in (inter, find_item(inter), users) if path is not None]
+        found = [path for path in (inter, find_item(inter), users) if path is not None]
+        return [*found, *(find_file(context, each.path) for each in config.vectors)]
     tables = (None if table is None else table.path for table in (config.items, config.users))
-    given = [config.path, config.times, *tables]
+    given = [config.path, config.times, *tables, *(each.path for each in config.vectors)]
     return [find_file(context, path) for path in given if path is not None]
 
 

@@ -42,6 +42,13 @@ class Items(Config):
     separator: str | None = Field(None, min_length=1, max_length=1, description="Default: comma or tab")
 
 
+class Vectors(Config):
+    """Vectors of items, of their images or sounds for example."""
+
+    name: str = Field(min_length=1, description="What they are of: image, audio, ...")
+    path: Path = Field(description="An `.npz` file with `ids` (n) and `vectors` (n, d); looked up like the log")
+
+
 class Users(Config):
     """A table of users, one row each, of which `user_groups` names the columns that are read."""
 
@@ -69,7 +76,7 @@ class FilesConfig(DatasetConfig):
     times: Path | None = Field(None, description="File parallel to a `sequence` file: lines `user time [time ...]`")
     file_order: bool = Field(True, description="Equal times keep the file's order; false: a seeded hash decides")
     items: Items | None = Field(None, description="A table of items (csv, tsv, parquet)")
-
+    vectors: tuple[Vectors, ...] = Field((), description="Vectors of items, in files of numbers")
     users: Users | None = Field(None, description="A table of users (csv, tsv, parquet), for user_groups")
 
     @model_validator(mode="before")
@@ -99,6 +106,8 @@ class FilesConfig(DatasetConfig):
         if self.items is not None and self.columns.domain is not None:
             raise ValueError("columns.domain and an item table are both given. Name the domain in items.domain.")
         self._check_items()
+        if len({each.name for each in self.vectors}) < len(self.vectors):
+            raise ValueError("vectors names one twice. Expected each name once. Rename one.")
         self._check_users()
         self._check_separator()
         self._check_encoding()

@@ -12,7 +12,16 @@ from .fields import Field, Times
 
 
 def read_log(config: FilesConfig, context: DataContext) -> Log:
-    """The log that the parameters describe. Errors: `DataError` with file and line."""
+    """The log that the parameters describe, with what is known of items. Errors: `DataError` with file and line."""
+    log = _read_log(config, context)
+    if config.vectors:
+        from .vectors import with_vectors
+
+        log = replace(log, items=with_vectors(log.items, config.vectors, context))
+    return log
+
+
+def _read_log(config: FilesConfig, context: DataContext) -> Log:
     if config.format == "sequence":
         from .sequence import read_sequence
 
