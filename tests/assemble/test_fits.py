@@ -192,7 +192,8 @@ def test_a_refusal_says_who_why_and_what_instead(wanted, specs, given):
      [spec("recommender", "whole", needs=Needs(time=True))], {"data": data_of(has_time=False)}),
     ("whole: it does not fit tasks next_item. Expected action.",
      [spec("recommender", "whole", needs=Needs(tasks={"action"}))], {}),
-    ("whole: the data set has no item vectors image, no item vectors sound. Expected a data set that has; at hand: none.",
+    ("whole: the data set has no item vectors image, no item vectors sound. Expected a data set that has; at hand: "
+     "none.",
      [spec("recommender", "whole", needs=Needs(vectors=frozenset({"sound", "image"})))], {}),
     ("large: 30 items.",
      [spec("recommender", "large", refuse=lambda config, context: f"large: {context.n_items} items.")], {}),

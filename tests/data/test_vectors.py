@@ -56,5 +56,5 @@ def test_what_is_kept_is_made_once_for_a_key(tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "kept").write_text("a file")
-    with pytest.raises(DataError, match="Expected a folder that can be. Set BENCHBASE_CACHE to another one."):
+    with pytest.raises(DataError, match=r"Expected a folder that can be\. Set BENCHBASE_CACHE to another one\."):
         kept("words", 1, lambda: {"a": np.zeros(1)}, tmp_path)

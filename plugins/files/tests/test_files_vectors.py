@@ -120,10 +120,10 @@ def test_nothing_in_a_file_is_executed_and_all_damage_is_told(tmp_path, damaged)
 
 def test_one_name_stands_for_one_file():
     twice = [{"name": "image", "path": "a.npz"}, {"name": "image", "path": "b.npz"}]
-    with pytest.raises(ValidationError, match="vectors names one twice. Expected each name once. Rename one."):
+    with pytest.raises(ValidationError, match=r"vectors names one twice\. Expected each name once\. Rename one\."):
         FilesConfig(**LOG, vectors=twice)
 
 
 def test_a_missing_file_is_named(folder, read):
-    with pytest.raises(DataError, match="sound.npz"):
+    with pytest.raises(DataError, match=r"sound\.npz"):
         read(**LOG, vectors=[{"name": "audio", "path": "sound.npz"}])

@@ -1,15 +1,15 @@
-"""The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks, and
-what it holds on to in a stream.
+"""The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks,
+what it holds on to in a stream, and item vectors out of what is known of items.
 """
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import BuildContext, EncoderSpec, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BackdoorConfig, EWCConfig, IPSConfig, ParityConfig
+from .config import BackdoorConfig, EWCConfig, IPSConfig, MultimodalConfig, ParityConfig
 
 if TYPE_CHECKING:
-    from benchbase.nn import Objective
+    from benchbase.nn import Encoder, Objective
 
 SOURCE = Source(
     paper="Ma et al. 2025, LLM4Rec: Large Language Models for Multimodal Generative Recommendation with Causal "
@@ -42,6 +42,23 @@ def build_ewc(config: EWCConfig, context: BuildContext) -> "Objective":
     return ElasticWeights(config, context)
 
 
+def build_multimodal(config: MultimodalConfig, context: BuildContext) -> "Encoder":
+    from .multimodal import Multimodal
+
+    return Multimodal(config, context)
+
+
+def needs_of_multimodal(config: MultimodalConfig) -> Needs:
+    columns = frozenset({*config.text, *config.numbers, *config.times, *config.place})
+    return Needs(features=columns, categories=frozenset(config.categories), vectors=frozenset(config.vectors))
+
+
+def refuse_multimodal(config: MultimodalConfig, context: BuildContext) -> str | None:
+    from .features import why_not
+
+    return why_not(config, context)
+
+
 def needs_of_parity(config: ParityConfig) -> Needs:
     return Needs(user_groups=frozenset({config.group}))
 
@@ -67,4 +84,12 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
         ObjectiveSpec(name="demographic_parity", config=ParityConfig, build=build_parity, source=SOURCE,
                       needs=needs_of_parity),
         ObjectiveSpec(name="ewc", config=EWCConfig, build=build_ewc, source=SOURCE, needs=Needs(stream=True)),
+    ]
+
+
+@hookimpl
+def benchbase_encoders() -> list[EncoderSpec]:
+    return [
+        EncoderSpec(name="multimodal", config=MultimodalConfig, build=build_multimodal, source=SOURCE,
+                    needs=needs_of_multimodal, refuse=refuse_multimodal),
     ]

