@@ -120,6 +120,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "backdoor": {"backbone": "sasrec", "objectives": ["softmax", "popularity_backdoor"]},
     "parity": {"backbone": "sasrec", "objectives": ["softmax", "demographic_parity"]},
     "ewc": {"backbone": "sasrec", "objectives": ["softmax", "ewc"], "protocol": {"split": "prequential"}},
+    "multimodal": {"backbone": "sasrec", "objectives": ["softmax", "bce"],
+                   "encoders": [("multimodal", {"categories": ["genre"], "times": ["year"]})]},
     **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}
        for name in ("cause", "recent_only", "mean_pool", "pma")},
     **{name: {"backbone": "sasrec", "objectives": ["softmax", "cross_domain_attention"], "combiner": name}
@@ -147,7 +149,7 @@ def experiment(setting: str, device: str, **train: Any) -> Experiment:
 def part(key: str, chosen: Any) -> Any:
     """The spec of a name, or of a name and parameters; layout and protocol are what they are."""
     kind = key.removesuffix("s")
-    if kind not in ("backbone", "compressor", "modifier", "objective", "combiner"):
+    if kind not in ("backbone", "compressor", "encoder", "modifier", "objective", "combiner"):
         return chosen
     return REGISTRY.get(kind, chosen) if isinstance(chosen, str) else (REGISTRY.get(kind, chosen[0]), chosen[1])
 
