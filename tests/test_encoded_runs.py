@@ -33,7 +33,7 @@ def write_kinds(folder: Path) -> dict[str, Any]:
     for user in range(USERS):
         kind = user % KINDS
         own = [*draw.integers(ITEMS - fresh, size=LENGTH - 1), ITEMS - 1 - draw.integers(fresh)]
-        log += [f"{user},k{kind}i{item},{100 * time}" for time, item in enumerate(own)]
+        log += [f"{user},k{kind}i{item},{100 * time + user % 100}" for time, item in enumerate(own)]
     items = ["item,kind", *(f"k{kind}i{item},kind{kind}" for kind in range(KINDS) for item in range(ITEMS))]
     (folder / "log.csv").write_text("\n".join(log) + "\n")
     (folder / "items.csv").write_text("\n".join(items) + "\n")
@@ -99,3 +99,23 @@ def test_an_encoder_that_the_data_cannot_feed_is_a_skipped_cell(tmp_path: Path) 
         "nothing": "multimodal: it names nothing that is known of items. Expected some of text, categories, numbers, "
                    "times, place, vectors. The data set has categories: kind.",
     }
+
+
+@pytest.mark.parametrize("split", ["global_time", "user_holdout", "prequential"])
+def test_entries_that_are_near_are_read_under_every_kind_of_split(tmp_path: Path, split: str) -> None:
+    """What was learned beside them ranks otherwise, and twice the same."""
+    pytest.importorskip("sklearn")
+    retrieval = {"name": "retrieval", "text": ["title"], "decay": 0.01}
+    suite = suite_of(tmp_path, entries=[{"label": "ids"}, {"label": "near", "modifiers": [retrieval]}])
+    rows = ["item,title", *(f"k{kind}i{item},kind{kind} {item}" for kind in range(KINDS) for item in range(ITEMS))]
+    (tmp_path / "items.csv").write_text("\n".join(rows) + "\n")
+    suite["datasets"][0]["items"] = {"path": str(tmp_path / "items.csv"), "columns": ["title"]}
+    suite["train"] |= {"epochs": 2}
+    if split != "global_time":
+        suite["protocol"] |= {"split": {"name": split, "periods": 3} if split == "prequential" else split}
+    for out in ("out", "again"):
+        benchbase.run(suite, tmp_path / out)
+    one, other = (found(tmp_path / out) for out in ("out", "again"))
+    metrics = {label: record.facts["metrics"] for label, record in one.items()}
+    assert metrics.keys() == {"ids", "near"} and metrics["near"] != metrics["ids"]
+    assert metrics["near"] == other["near"].facts["metrics"]

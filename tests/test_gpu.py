@@ -1,5 +1,6 @@
 """What a CUDA device must give: the numbers of the CPU, whatever the part. Skipped where there is none."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchbase.runner import read_all
 from benchbase.testing.build import make_experiment
 from benchbase.testing.checking import cotangent, no_dropout
 from benchbase.testing.tiny import tiny_causal, tiny_softmax
+from benchbase.testing.world import World, tiny_world
 from benchbase.train import fit
 from benchbase.train.losses import LossMaker
 
@@ -94,6 +96,14 @@ def test_attention_to_earlier_tokens_gives_the_numbers_of_the_cpu() -> None:
     torch.testing.assert_close(fast.out.cpu(), slow.out, atol=1e-10, rtol=0)
 
 
+def titled() -> World:
+    """The tiny world, its items with titles."""
+    world, words = tiny_world(), ("red", "green", "blue", "old", "new", "house", "tree")
+    titles = [f"{words[item % 7]} {words[item // 5]}" for item in range(world.catalogue.n_items + 1)]
+    columns = {**world.catalogue.columns, "title": np.array(titles, object)}
+    return replace(world, catalogue=replace(world.catalogue, columns=columns))
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "sasrec": {"backbone": "sasrec", "objectives": ["softmax", "gbce", "bpr", "bce"]},
     "sampled": {"backbone": "sasrec", "objectives": ["sampled_softmax", "infonce", "in_batch_softmax"]},
@@ -120,6 +130,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "backdoor": {"backbone": "sasrec", "objectives": ["softmax", "popularity_backdoor"]},
     "parity": {"backbone": "sasrec", "objectives": ["softmax", "demographic_parity"]},
     "ewc": {"backbone": "sasrec", "objectives": ["softmax", "ewc"], "protocol": {"split": "prequential"}},
+    "retrieval": {"backbone": "sasrec", "objectives": ["softmax"], "modifiers": [("retrieval", {"text": ["title"]})],
+                  "world": titled()},
     "multimodal": {"backbone": "sasrec", "objectives": ["softmax", "bce"],
                    "encoders": [("multimodal", {"categories": ["genre"], "times": ["year"]})]},
     **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}
@@ -132,7 +144,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 DRAWS = ("infomax",)
 """Settings whose losses draw numbers of their own, which are others on a GPU."""
 
-LIBRARIES = {"jacobian_descent": "torchjd"}
+LIBRARIES = {"jacobian_descent": "torchjd", "retrieval": "sklearn"}
 """Settings that need a library which plugins do without."""
 
 
@@ -157,7 +169,7 @@ def part(key: str, chosen: Any) -> Any:
 @pytest.mark.plugins
 def test_every_part_of_a_model_stands_in_a_setting() -> None:
     named = {chosen if isinstance(chosen, str) else chosen[0] for parts in SETTINGS.values()
-             for key, value in parts.items() if key not in ("protocol", "train")
+             for key, value in parts.items() if key not in ("protocol", "train", "world")
              for chosen in (value if isinstance(value, list) else [value])}
     offered = {offer.spec.name for offer in REGISTRY.offers() if offer.spec.kind not in ("dataset", "recommender")}
     assert offered <= named, f"not tried on a GPU: {sorted(offered - named)}"

@@ -4,12 +4,12 @@ what it holds on to in a stream, and item vectors out of what is known of items.
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, EncoderSpec, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import BuildContext, EncoderSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BackdoorConfig, EWCConfig, IPSConfig, MultimodalConfig, ParityConfig
+from .config import BackdoorConfig, EWCConfig, IPSConfig, MultimodalConfig, ParityConfig, RetrievalConfig
 
 if TYPE_CHECKING:
-    from benchbase.nn import Encoder, Objective
+    from benchbase.nn import Encoder, Modifier, Objective
 
 SOURCE = Source(
     paper="Ma et al. 2025, LLM4Rec: Large Language Models for Multimodal Generative Recommendation with Causal "
@@ -59,6 +59,23 @@ def refuse_multimodal(config: MultimodalConfig, context: BuildContext) -> str | 
     return why_not(config, context)
 
 
+def build_retrieval(config: RetrievalConfig, context: BuildContext) -> "Modifier":
+    from .retrieval import Retrieval
+
+    return Retrieval(config, context)
+
+
+def needs_of_retrieval(config: RetrievalConfig) -> Needs:
+    return Needs(tasks=frozenset({"next_item"}), causal=True, features=frozenset(config.text),
+                 time=config.k > 0 and (config.decay > 0 or config.credibility > 0))
+
+
+def refuse_retrieval(config: RetrievalConfig, context: BuildContext) -> str | None:
+    from .features import why_no_text
+
+    return why_no_text(config, context.catalogue, "retrieval") if config.k else None
+
+
 def needs_of_parity(config: ParityConfig) -> Needs:
     return Needs(user_groups=frozenset({config.group}))
 
@@ -92,4 +109,12 @@ def benchbase_encoders() -> list[EncoderSpec]:
     return [
         EncoderSpec(name="multimodal", config=MultimodalConfig, build=build_multimodal, source=SOURCE,
                     needs=needs_of_multimodal, refuse=refuse_multimodal),
+    ]
+
+
+@hookimpl
+def benchbase_modifiers() -> list[ModifierSpec]:
+    return [
+        ModifierSpec(name="retrieval", config=RetrievalConfig, build=build_retrieval, source=SOURCE,
+                     sites=frozenset({"readout"}), needs=needs_of_retrieval, refuse=refuse_retrieval),
     ]

@@ -64,20 +64,38 @@ class EWCConfig(Config):
 Columns = tuple[str, ...]
 
 
-class MultimodalConfig(Config):
-    """Which of the things known of items make their vectors, and how they become one; each part can be left out."""
+def named_once(kind: str, names: Columns) -> None:
+    """Refuse a name that is given twice."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"{kind} names one twice: {', '.join(names)}. Expected each once.")
+
+
+class TextConfig(Config):
+    """What is read of items as text, and what makes vectors of it."""
 
     text: Columns = Field((), description="columns of text, read as one: title, brand, ...")
-    categories: Columns = Field((), description="columns of categories: genre, ...")
-    numbers: Columns = Field((), description="columns of numbers: price, ...")
-    times: Columns = Field((), description="columns of years or Unix times: year, ...")
-    place: Columns = Field((), description="the two columns of latitude and longitude, in degrees")
-    vectors: Columns = Field((), description="vectors that the data set has of items: image, audio, ...")
     sentences: str = Field(
         "", description="what makes vectors of text: the folder of a Hugging Face encoder, or an installed "
                         "distribution that carries one; empty: TF-IDF and a truncated SVD"
     )
     text_width: int = Field(64, ge=1, le=4096, description="dimensions that the SVD leaves")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "TextConfig":
+        named_once("text", self.text)
+        if self.sentences and not self.text:
+            raise ValueError("sentences is given, and text names no column. Expected some. Name them, or remove it.")
+        return self
+
+
+class MultimodalConfig(TextConfig):
+    """Which of the things known of items make their vectors, and how they become one; each part can be left out."""
+
+    categories: Columns = Field((), description="columns of categories: genre, ...")
+    numbers: Columns = Field((), description="columns of numbers: price, ...")
+    times: Columns = Field((), description="columns of years or Unix times: year, ...")
+    place: Columns = Field((), description="the two columns of latitude and longitude, in degrees")
+    vectors: Columns = Field((), description="vectors that the data set has of items: image, audio, ...")
     attention: bool = Field(True, description="modalities attend to each other, A_{m to n}")
     fusion: Literal["adaptive", "mean"] = Field(
         "adaptive", description="weights alpha of modalities: learned, or all equal"
@@ -87,12 +105,20 @@ class MultimodalConfig(Config):
 
     @model_validator(mode="after")
     def _fit(self) -> "MultimodalConfig":
-        for kind in ("text", "categories", "numbers", "times", "place", "vectors"):
-            names = getattr(self, kind)
-            if len(set(names)) < len(names):
-                raise ValueError(f"{kind} names one twice: {', '.join(names)}. Expected each once.")
+        for kind in ("categories", "numbers", "times", "place", "vectors"):
+            named_once(kind, getattr(self, kind))
         if self.place and len(self.place) != 2:
             raise ValueError(f"place names {len(self.place)} columns. Expected two, of latitude and longitude.")
-        if self.sentences and not self.text:
-            raise ValueError("sentences is given, and text names no column. Expected some. Name them, or remove it.")
         return self
+
+
+class RetrievalConfig(TextConfig):
+    """How many entries of the catalogue's text are read beside a sequence, and how they are ranked."""
+
+    k: int = Field(10, ge=0, le=20, description="entries read, K; 0: the plain backbone")
+    decay: float = Field(30.0, ge=0, le=1e6, description="days, tau: an entry counts exp(-age / tau); 0: without decay")
+    credibility: float = Field(
+        5.0, ge=0, le=1e9, description="events, n_0: an entry counts n / (n + n_0) of n earlier events; 0: all alike"
+    )
+    temperature: float = Field(0.1, gt=0, le=1e3, description="of the weights of entries, T: softmax of rho / T")
+    recency: float = Field(0.8, ge=0, le=1, description="share that an event has in the query, of that of the next one")

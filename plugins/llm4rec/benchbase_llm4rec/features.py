@@ -8,7 +8,7 @@ import numpy as np
 from benchbase import BuildContext
 from benchbase.data import Catalogue, Categories
 
-from .config import MultimodalConfig
+from .config import MultimodalConfig, TextConfig
 from .texts import text_vectors, why_no_text_vectors
 
 KINDS = ("text", "categories", "numbers", "times", "place", "vectors")
@@ -41,7 +41,7 @@ def modalities(config: MultimodalConfig, catalogue: Catalogue) -> dict[str, Dens
     """
     found: dict[str, Dense | Labels] = {}
     if config.text:
-        found["text"] = _text(config, catalogue)
+        found["text"] = text_of(config, catalogue)
     if config.categories:
         columns = tuple(catalogue.categories[name] for name in config.categories)
         known = np.any([np.diff(each.offsets[1:]) > 0 for each in columns], axis=0)
@@ -66,12 +66,10 @@ def _reasons(config: MultimodalConfig, catalogue: Catalogue) -> Iterator[str]:
     if not any(getattr(config, kind) for kind in KINDS):
         yield (f"multimodal: it names nothing that is known of items. Expected some of {', '.join(KINDS)}. "
                f"{_at_hand(catalogue)}")
-    for kind, wanted in (("text", "O"), ("numbers", "iuf"), ("times", "iuf"), ("place", "iuf")):
+    for kind in ("numbers", "times", "place"):
         for name in getattr(config, kind):
-            column = catalogue.columns[name]
-            if column.dtype.kind not in wanted:
-                holds, expected = ("text", "numbers") if column.dtype.kind == "O" else ("numbers", "text")
-                yield f"multimodal.{kind}: the column {name} holds {holds}. Expected {expected}. {_at_hand(catalogue)}"
+            if catalogue.columns[name].dtype.kind not in "iuf":
+                yield f"multimodal.{kind}: the column {name} holds text. Expected numbers. {_at_hand(catalogue)}"
     for kind in ("numbers", "times", "place"):
         for name in getattr(config, kind):
             if np.isnan(_number(catalogue, name)).all():
@@ -85,8 +83,18 @@ def _reasons(config: MultimodalConfig, catalogue: Catalogue) -> Iterator[str]:
     for name in config.vectors:
         if np.isnan(catalogue.vectors[name]).all():
             yield f"multimodal.vectors: no item has {name}. Expected some. Leave it out."
-    if config.text and (reason := why_no_text_vectors(config, _texts(config.text, catalogue))):
+    if config.text and (reason := why_no_text(config, catalogue, "multimodal")):
         yield reason
+
+
+def why_no_text(config: TextConfig, catalogue: Catalogue, part: str) -> str | None:
+    """Why the items' text cannot be read, as the part of this name says it; None where it can."""
+    if not config.text:
+        return f"{part}.text: it names no column. Expected some. {_at_hand(catalogue)}"
+    for name in config.text:
+        if catalogue.columns[name].dtype.kind != "O":
+            return f"{part}.text: the column {name} holds numbers. Expected text. {_at_hand(catalogue)}"
+    return why_no_text_vectors(config, _texts(config.text, catalogue), part)
 
 
 def _at_hand(catalogue: Catalogue) -> str:
@@ -105,13 +113,14 @@ def _texts(columns: Sequence[str], catalogue: Catalogue) -> list[str]:
     return [" ".join(part for each in row if (part := str(each).strip())) for row in rows]
 
 
-def _text(config: MultimodalConfig, catalogue: Catalogue) -> Dense:
+def text_of(config: TextConfig, catalogue: Catalogue) -> Dense:
+    """Vectors of the items' text, each as long as the square root of its width, so that a number in it is about 1."""
     texts = _texts(config.text, catalogue)
     known = np.array([bool(text) for text in texts])
     made = text_vectors(config, [text for text in texts if text])
     values = np.zeros((len(texts), made.shape[1]), np.float32)
     length = np.linalg.norm(made, axis=1, keepdims=True)
-    values[known] = made / np.maximum(length, 1e-12) * np.sqrt(made.shape[1])  # so that a number is about 1
+    values[known] = made / np.maximum(length, 1e-12) * np.sqrt(made.shape[1])
     return Dense(values, known)
 
 

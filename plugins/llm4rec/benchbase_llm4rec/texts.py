@@ -15,7 +15,7 @@ import numpy as np
 from benchbase.data import kept
 from benchbase.errors import BenchbaseError, DataError, brief
 
-from .config import MultimodalConfig
+from .config import TextConfig
 
 VERSION = 1
 """Of the vectors made here; raise it when the same text gets others."""
@@ -29,7 +29,7 @@ WEIGHTS = "model.safetensors"
 """Weights are read from this form alone, which holds nothing that could be executed."""
 
 
-def text_vectors(config: MultimodalConfig, texts: Sequence[str]) -> np.ndarray:
+def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
     """Vectors (n, d) float32 of texts, made once for the same texts by the same means.
 
     Errors: `DataError` where the encoder cannot be read, `BenchbaseError` where a library is absent.
@@ -46,20 +46,20 @@ def text_vectors(config: MultimodalConfig, texts: Sequence[str]) -> np.ndarray:
     return found["vectors"]
 
 
-def why_no_text_vectors(config: MultimodalConfig, texts: Sequence[str]) -> str | None:
-    """Why texts cannot be made vectors here, or None."""
+def why_no_text_vectors(config: TextConfig, texts: Sequence[str], part: str) -> str | None:
+    """Why texts cannot be made vectors here, as the part of this name says it, or None."""
     if not any(map(WORD.search, texts)):
-        return f"multimodal.text: no item has a word in {', '.join(config.text)}. Expected some. Leave it out."
+        return f"{part}.text: no item has a word in {', '.join(config.text)}. Expected some. Leave it out."
     library, extra = ("transformers", "language") if config.sentences else ("sklearn", "text")
     if importlib.util.find_spec(library) is None:
         name = {"sklearn": "scikit-learn"}.get(library, library)
-        return (f"multimodal.text: the library {name} is not installed. Expected the extra `{extra}` of "
+        return (f"{part}.text: the library {name} is not installed. Expected the extra `{extra}` of "
                 f"benchbase-llm4rec. Install the library: pip install {name}.")
     if config.sentences:
         try:
             find_encoder(config.sentences)
         except DataError as error:
-            return f"multimodal.sentences: {error}"
+            return f"{part}.sentences: {error}"
     return None
 
 
@@ -72,7 +72,7 @@ def tfidf_vectors(texts: Sequence[str], width: int) -> np.ndarray:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ImportError as error:
-        raise BenchbaseError(f"multimodal: text needs a library that is not installed ({error}). Expected "
+        raise BenchbaseError(f"llm4rec: text needs a library that is not installed ({error}). Expected "
                              "scikit-learn. Install the extra: pip install 'benchbase-llm4rec[text]'.") from error
     counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", dtype=np.float64).fit_transform(texts)
     if counts.shape[1] <= width:  # nothing to reduce
@@ -122,7 +122,7 @@ def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
-        raise BenchbaseError(f"multimodal: sentences need a library that is not installed ({error}). Expected "
+        raise BenchbaseError(f"llm4rec: sentences need a library that is not installed ({error}). Expected "
                              "transformers. Install the extra: pip install 'benchbase-llm4rec[language]'.") from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

