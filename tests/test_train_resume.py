@@ -13,7 +13,7 @@ from benchbase import checkpoint
 from benchbase.nn import Combiner, Objective
 from benchbase.specs import CombinerConfig, CombinerSpec, Config, Needs, Negatives, ObjectiveSpec
 from benchbase.testing.build import make_experiment
-from benchbase.testing.probes import together
+from benchbase.testing.probes import probe_facts, together
 from benchbase.testing.tiny import tiny_bidirectional, tiny_causal, tiny_softmax
 from benchbase.train import fit
 
@@ -100,6 +100,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     "plateau": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax], "train": {"patience": 1, "lr": 0.2}},
     "seldom": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax], "train": {"eval_every": 3}},
     "modifiers": {"backbone": (tiny_causal, DROPOUT), **together("feedback", "relation")},
+    "encoders": {"backbone": (tiny_causal, DROPOUT), "objectives": [tiny_softmax], "encoders": [probe_facts]},
 }
 
 

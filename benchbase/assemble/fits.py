@@ -228,6 +228,9 @@ class _Fit:
             kind = "causal" if self.causal else "bidirectional"
             refuse(f"{part.name} + {self.backbone.name}", f"{part.name} does not fit a {kind} backbone",
                    "a causal one" if needs.causal else "a bidirectional one")
+        if needs.bare_items and self.configuration.encoders:
+            refuse(f"{part.name} + {self.configuration.encoders[0].name}",
+                   f"{part.name} shapes the table of items, and encoders add to it", "no encoders")
         if needs.groups and self.attention != "softmax":
             refuse(f"{part.name} + {self.backbone.name}",
                    f"attention mass is not defined for {self.attention} attention", "a backbone with softmax attention")

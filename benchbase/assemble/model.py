@@ -118,9 +118,10 @@ class Builder:
             return cast(ItemEmbedding, self._seeded("core", "items", lambda: ItemEmbedding(n_items, width, hidden)))
         sampled = any(self.registry.get(part.kind, part.name).resolve("needs", part.config).negatives is not None
                       for part in self.configuration.objectives)
+        whole = not sampled and "next_item" in self.context.tasks and self.configuration.scorer.output == "tied"
         generators = {name: self._generator(f"encoder.{name}") for name in encoders}
         return cast(ItemEmbedding, self._seeded("core", "items", lambda: EncodedItems(
-            n_items, width, hidden, encoders, generators, at_once=not sampled)))
+            n_items, width, hidden, encoders, generators, at_once=whole)))
 
     def _head(self) -> ActionHead | None:
         config, context = self.configuration.head, self.context

@@ -7,7 +7,7 @@ from .blocks import FeedForward, PositionEmbedding, SelfAttention, TransformerBl
 from .context import PartContext
 from .dropout import dropout
 from .embedding import ActionEmbedding, ItemEmbedding, Items, UserEmbedding, init_linear, init_normal
-from .encoder import EncodedItems, Encoder, EncoderContext
+from .encoder import EncodedItems, Encoder, EncoderContext, for_several_passes
 from .heads import ActionHead
 from .losses import softmax_loss, softmax_loss_from_scores
 from .model import Encoded, SequenceModel, Traits
@@ -67,6 +67,7 @@ __all__ = [
     "attend_earlier",
     "causal_mask",
     "dropout",
+    "for_several_passes",
     "full_scores",
     "init_linear",
     "init_normal",

@@ -1,6 +1,6 @@
 """Encoders: vectors of items out of what is known of them, added to those of the table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from ..errors import PluginError
 from .dropout import dropout
 from .embedding import ItemEmbedding, Items, Phase
 from .modules import Parts
+
+CHUNK = 16_384
+"""Items whose vectors are made at a time, at most, where nothing is learned from them."""
 
 
 class EncoderContext:
@@ -58,19 +61,27 @@ class EncodedItems(ItemEmbedding):
         return BoundItems(self, phase, self.at_once or phase == "score")
 
     def made(self, items: Tensor | None, phase: Phase) -> Tensor:
-        """Vectors (k, D) of item ids (k), or of all items, in the precision of the table whatever is cast around it.
+        """Vectors (k, D) of item ids (k), or of all items; those of many in chunks, but where gradients hold them all.
 
         Errors: `PluginError` where an encoder gives another shape.
         """
-        table = self.table if items is None else self.table.index_select(0, items - 1)
         if items is None:
-            items = torch.arange(1, self.n_items + 1, device=table.device)
+            items = torch.arange(1, self.n_items + 1, device=self.table.device)
+            if torch.is_grad_enabled() or len(items) <= CHUNK:
+                return self._added(self.table, items, phase)
+        if torch.is_grad_enabled() or len(items) <= CHUNK:
+            return self._added(self.table.index_select(0, items - 1), items, phase)
+        return torch.cat([self.made(items[start : start + CHUNK], phase) for start in range(0, len(items), CHUNK)])
+
+    def _added(self, table: Tensor, items: Tensor, phase: Phase) -> Tensor:
+        """Rows of the table (k, D) and what encoders add to them, in its precision whatever is cast around it."""
         with torch.autocast(table.device.type, enabled=False):
             for name, encoder in self.encoders.items():
                 vectors = encoder(items, EncoderContext(phase, self.generators[name]))
                 if vectors.shape != table.shape:
                     raise PluginError(f"encoder {name}: vectors have shape {tuple(vectors.shape)}. "
-                                      f"Expected {tuple(table.shape)}, one for each item that it is asked for.")
+                                      f"Expected {tuple(table.shape)}, one for each item that it is asked for. "
+                                      "Mend its forward.")
                 table = table + vectors
         return table
 
@@ -99,3 +110,26 @@ class BoundItems:
         """Vectors (..., D) of item ids; 0 for id 0, the hidden vector where `hide`."""
         x = self.rows(items.flatten().clamp_min(1)).view(*items.shape, self.embedding.width)
         return self.embedding.finished(x, items, hide)
+
+    def severed(self) -> tuple["BoundItems", Callable[[], None]]:
+        """The vectors of all items as a leaf, which several backward passes may reach, and what then takes the gradient
+        that it has gathered on to the encoders, once.
+        """
+        whole = self.items()
+        leaf = BoundItems(self.embedding, self.phase, at_once=True)
+        leaf._all = held = whole.detach().requires_grad_()
+
+        def carry_on() -> None:
+            if held.grad is not None:
+                torch.autograd.backward(whole, held.grad)
+
+        return leaf, carry_on
+
+
+def for_several_passes(items: Items) -> tuple[Items | None, Callable[[], None]]:
+    """Vectors of items for the groups of a step, each of which has a backward pass of its own, and what must be called
+    after the last; (None, nothing) where each makes those that it reads.
+    """
+    if isinstance(items, BoundItems) and items.at_once:
+        return items.severed()
+    return None, lambda: None

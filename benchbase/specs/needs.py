@@ -58,6 +58,7 @@ class Needs:
     `traces`: names that the backbone or a modifier must publish. `groups`: attention mass. `features`: columns of the
     catalogue; `vectors`: those of its items; `marks`: those of events that no model reads, of which an objective sees
     its targets'. `user_groups`: what users must be grouped by. `stream`: the split goes on learning from what it tests.
+    `bare_items`: vectors of items are rows of the table alone, to which no encoder adds.
     """
 
     tasks: frozenset[str] | None = None
@@ -77,6 +78,7 @@ class Needs:
     marks: frozenset[str] = frozenset()
     user_groups: frozenset[str] = frozenset()
     stream: bool = False
+    bare_items: bool = False
 
     def __post_init__(self) -> None:
         any_or_sets = {"tasks": TASKS, "layouts": LAYOUTS, "attention": ATTENTION, "training": TRAINING}

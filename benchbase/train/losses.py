@@ -11,7 +11,7 @@ from ..assemble import Experiment
 from ..data.batches import Batch, Targets, TrainBatch
 from ..errors import PluginError, RunError
 from ..evaluate import autocast
-from ..nn import Objective, Output, SequenceModel, Tokens
+from ..nn import Items, Objective, Output, SequenceModel, Tokens
 
 Losses = dict[str, Tensor]
 
@@ -34,11 +34,14 @@ class LossMaker:
         """The targets with every objective's example weights multiplied in."""
         return weigh_examples(self.model, targets, batch)
 
-    def __call__(self, group: TrainBatch) -> Losses:
-        """Every loss of a group, unweighted, means under the targets' weights; `logged` then holds other numbers."""
+    def __call__(self, group: TrainBatch, items: Items | None = None) -> Losses:
+        """Every loss of a group, unweighted, means under the targets' weights; `logged` then holds other numbers.
+
+        `items`: their vectors, where they are made already for all groups of a step.
+        """
         groups = Groups(self.model)
         with autocast(self.experiment):
-            encoded = self.model.encode(group.batch, "train", groups if groups.asking else None)
+            encoded = self.model.encode(group.batch, "train", groups if groups.asking else None, items)
         output = self.model.output(encoded, group.batch, group.targets, "train")
         output = replace(output, states=output.states.float())
         self.routes, self.valid = tuple(encoded.routes), encoded.tokens.valid

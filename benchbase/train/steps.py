@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..assemble import Experiment
 from ..data.batches import TrainBatch
 from ..errors import RunError
-from ..nn import CombinerParameters, SequenceModel
+from ..nn import CombinerParameters, Items, SequenceModel, for_several_passes
 from .losses import Losses, LossMaker, Means
 from .optimizer import tag_parameters
 
@@ -77,8 +77,8 @@ class Steps:
             raise RunError(f"training: a parameter is not finite after {self.now}. Expected finite numbers. Lower "
                            f"{self.rate}, or set train.clip.", "diverged")
 
-    def _losses(self, group: TrainBatch, weight: float, means: Means) -> Losses:
-        losses = self.loss(group)
+    def _losses(self, group: TrainBatch, weight: float, means: Means, items: Items | None) -> Losses:
+        losses = self.loss(group, items)
         means.add({**losses, **self.loss.logged}, weight)
         if self.seen is not None:
             self.seen(group)
@@ -88,11 +88,13 @@ class Steps:
     def _descend(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> None:
         """The gradient of the weighted sum, group by group, so that one group's graph is held at a time."""
         spent = []
+        items, carry_on = for_several_passes(self.model.items("train"))
         for group, weight in groups:
-            loss = self.loss.total(self._losses(group, weight, means)) * (weight / total)
+            loss = self.loss.total(self._losses(group, weight, means, items)) * (weight / total)
             if loss.requires_grad:
                 loss.backward()  # type: ignore[no-untyped-call]
             spent.append(loss.detach())
+        carry_on()
         self._check(torch.stack(spent).sum())
 
     def _combine(self, groups: list[tuple[TrainBatch, float]], total: float, means: Means) -> dict[str, float]:
@@ -100,8 +102,9 @@ class Steps:
         combiner, balance = self.experiment.combiner, self.experiment.balance
         assert combiner is not None and balance is not None
         gathered: Losses = {}
+        items = self.model.items("train")
         for group, weight in groups:
-            for name, value in self._losses(group, weight, means).items():
+            for name, value in self._losses(group, weight, means, items).items():
                 share = value * (weight / total)
                 gathered[name] = gathered[name] + share if name in gathered else share
         for name in balance:

@@ -8,12 +8,14 @@ import torch
 from benchbase.errors import PluginError, Refusal
 from benchbase.evaluate import flops_per_sequence, rank
 from benchbase.nn import EncodedItems, Encoder, ItemEmbedding
-from benchbase.specs import Config, EncoderSpec, Needs, Negatives, ObjectiveSpec
+from benchbase.specs import Config, EncoderSpec, Needs, Negatives, ObjectiveSpec, ScorerConfig
 from benchbase.testing.build import forward, make_experiment, make_model, train_step
-from benchbase.testing.probes import probe_facts
-from benchbase.testing.tiny import TinySoftmax, tiny_bidirectional, tiny_causal, tiny_softmax
+from benchbase.testing.probes import Facts, ProbeConfig, probe_balance, probe_domain_mass, probe_facts
+from benchbase.testing.tiny import TinySoftmax, tiny_bce, tiny_bidirectional, tiny_causal, tiny_softmax
 from benchbase.testing.world import tiny_batch, tiny_world
 from benchbase.train import fit, tag_parameters
+from benchbase.train.losses import Means
+from benchbase.train.steps import Steps
 
 WIDTH = 8
 
@@ -47,6 +49,14 @@ def spec_of(build, name="counts", **fields):
 
 
 COUNTS = spec_of(lambda config, context: Counts(context.width))
+class Plain(Facts):
+    """The probe without its dropout."""
+
+    def forward(self, items, ctx):
+        return self.labels[items - 1] @ self.table
+
+
+no_dropout_facts = spec_of(lambda config, context: Plain(ProbeConfig(), context), "facts")
 SAMPLED = ObjectiveSpec(name="sampled", config=Config, build=lambda config, context: Sampled(), source="here",
                         needs=Needs(negatives=Negatives(count=3)))
 
@@ -84,14 +94,63 @@ def test_a_model_without_encoders_is_what_it_was_and_with_them_starts_alike():
     assert all(torch.equal(found[name], parameter) for name, parameter in model.named_parameters())
 
 
+def one_step(**parts):
+    """An experiment whose rows lie in three groups of lengths, and the gradients of its first step."""
+    made = make_experiment(tiny_causal, train={"batch": 24, "buckets": 3}, **parts)
+    steps = Steps(made, made.model, lambda groups: torch.optim.SGD([{"params": group} for group in groups], lr=0.0))
+    groups = next(made.feed.train_batches(1, 24, 3))
+    assert len(groups) == 3
+    steps.step(groups, Means())
+    return made, {name: p.grad.clone() for name, p in made.model.named_parameters() if p.grad is not None}
+
+
 def test_vectors_of_all_items_are_made_once_for_a_step_and_once_for_a_ranking():
-    made = make_experiment(tiny_causal, objectives=[tiny_softmax], encoders=[COUNTS])
+    made, _ = one_step(objectives=[tiny_softmax], encoders=[COUNTS])
     asked = made.model.embedding.encoders["counts"].asked
-    batch, targets = tiny_batch()
-    train_step(made.model, batch, targets)
     assert asked == [30]
     rank(made, "test")
     assert asked == [30, 30]
+
+
+@pytest.mark.parametrize("parts", [{}, {"objectives": [tiny_softmax, probe_domain_mass], "combiner": probe_balance}],
+                         ids=["sum", "combiner"])
+def test_gradients_of_a_step_are_those_of_groups_that_make_their_own(parts, monkeypatch):
+    parts = {"objectives": [tiny_softmax], "encoders": [no_dropout_facts], **parts}
+    _, found = one_step(**parts)
+    monkeypatch.setattr("benchbase.train.steps.for_several_passes", lambda items: (None, lambda: None))
+    monkeypatch.setattr("benchbase.nn.SequenceModel.items", lambda self, phase: self.embedding.bound(phase))
+    _, wanted = one_step(**parts)
+    assert found.keys() == wanted.keys() and "embedding.encoders.facts.table" in found
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, wanted[name], atol=1e-6, rtol=1e-4)
+
+
+def test_the_action_task_and_separate_vectors_make_those_that_they_read():
+    for parts in ({"scorer": ScorerConfig(output="separate")}, {"protocol": {"tasks": ["action"], "metrics": ["auc"]}}):
+        objective = tiny_bce if "protocol" in parts else tiny_softmax
+        made = make_experiment(tiny_causal, objectives=[objective], encoders=[COUNTS], **parts)
+        assert not made.model.embedding.at_once
+
+
+def test_vectors_of_many_items_are_made_in_chunks_where_nothing_is_learned(monkeypatch):
+    monkeypatch.setattr("benchbase.nn.encoder.CHUNK", 7)
+    model = make_model(tiny_causal, objectives=[tiny_softmax], encoders=[COUNTS])
+    asked = model.embedding.encoders["counts"].asked
+    whole = model.embedding.items()
+    assert asked == [30]
+    with torch.inference_mode():
+        torch.testing.assert_close(model.embedding.items(), whole.detach())
+    assert asked[1:] == [7, 7, 7, 7, 2]
+
+
+def test_a_part_that_shapes_the_table_refuses_encoders():
+    bare = ObjectiveSpec(name="bare", config=Config, build=lambda config, context: TinySoftmax(), source="here",
+                         needs=Needs(bare_items=True))
+    make_experiment(tiny_causal, objectives=[bare])
+    with pytest.raises(Refusal) as error:
+        make_experiment(tiny_causal, objectives=[bare], encoders=[COUNTS])
+    assert str(error.value) == ("bare + counts: bare shapes the table of items, and encoders add to it. Expected no "
+                                "encoders.")
 
 
 def test_a_step_with_negatives_makes_those_vectors_that_it_reads():
@@ -170,7 +229,7 @@ def test_vectors_of_another_shape_are_refused(shape, given):
     with pytest.raises(PluginError) as error:
         model.encode(tiny_batch()[0], "train")
     assert str(error.value) == (f"encoder narrow: vectors have shape {given}. Expected (30, 8), one for each item that "
-                                "it is asked for.")
+                                "it is asked for. Mend its forward.")
 
 
 def test_a_build_that_returns_no_encoder_is_refused():

@@ -60,7 +60,7 @@ def benchbase_objectives() -> list[ObjectiveSpec]:
     return [
         ObjectiveSpec(
             name="domain_softmax", config=DomainSoftmaxConfig, build=build_softmax, source=SOURCE,
-            needs=Needs(tasks=NEXT_ITEM, domains=True, traces=frozenset({MIXED})),
+            needs=Needs(tasks=NEXT_ITEM, domains=True, traces=frozenset({MIXED}), bare_items=True),
         ),
         ObjectiveSpec(
             name="cross_domain_infomax", config=InfomaxConfig, build=build_infomax, source=SOURCE,

@@ -23,8 +23,14 @@ def with_vectors(table: ItemTable | None, wanted: Sequence[Vectors], context: Da
     """The table with vectors, and with the items that it lacks and they have. Errors: `DataError` with the file."""
     read = {each.name: read_vectors(find_file(context, each.path)) for each in wanted}
     ids = [] if table is None else np.asarray(table.ids).tolist()
-    strings = any(isinstance(item, str) for item in ids) or any(found.dtype.kind == "U" for found, _ in read.values())
+    strings = any(isinstance(item, str) for item in ids) or any(
+        found.dtype.kind == "U" or int(found.max()) > np.iinfo(np.int64).max for found, _ in read.values())
     known = {_key(item, strings): row for row, item in enumerate(ids)}
+    if len(known) < len(ids):
+        keys = [_key(item, strings) for item in ids]
+        twice = next(item for item in keys if keys.count(item) > 1)
+        raise DataError(f"items: item {twice!r} is listed more than once in the item table. Expected one row an item. "
+                        "Remove the repeated rows.")
     for found, _ in read.values():
         for item in found.tolist():
             known.setdefault(_key(item, strings), len(known))
@@ -32,6 +38,8 @@ def with_vectors(table: ItemTable | None, wanted: Sequence[Vectors], context: Da
     vectors = {}
     for name, (found, values) in read.items():
         vectors[name] = np.full((n, values.shape[1]), np.nan, np.float32)
+        with np.errstate(over="ignore"):  # what overflows is not finite, and so no vector
+            values = values.astype(np.float32)
         vectors[name][[known[_key(item, strings)] for item in found.tolist()]] = values
     every = np.array(list(known), dtype=object if strings else np.int64)
     if table is None:
@@ -57,6 +65,9 @@ def read_vectors(path: Path) -> tuple[np.ndarray, np.ndarray]:
         except DAMAGE as error:
             raise DataError(f"{path}: no arrays of numbers and text ({brief(error)}). Expected an .npz file with ids "
                             "and vectors. Write it with numpy.savez(path, ids=..., vectors=...).") from None
+    if not (isinstance(ids, np.ndarray) and isinstance(vectors, np.ndarray)):
+        raise DataError(f"{path}: ids or vectors are no arrays. Expected an .npz file of both. Write it with "
+                        "numpy.savez(path, ids=..., vectors=...).")
     if ids.ndim != 1 or ids.dtype.kind not in "iuU" or vectors.shape[:1] != ids.shape or vectors.ndim != 2 \
             or vectors.dtype.kind not in "iuf" or not vectors.size:
         raise DataError(f"{path}: ids {ids.shape} of {ids.dtype} and vectors {vectors.shape} of {vectors.dtype}. "

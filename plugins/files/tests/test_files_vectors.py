@@ -2,6 +2,7 @@
 
 import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -116,6 +117,27 @@ def test_nothing_in_a_file_is_executed_and_all_damage_is_told(tmp_path, damaged)
         except DataError:
             continue
         assert (ids == IDS).all() and (vectors == ROWS).all(), "a change that nothing reads"
+
+
+def test_ids_listed_twice_and_ids_beyond_integers(folder, read):
+    items = {"path": "items.csv", "columns": ["title"]}
+    (folder / "items.csv").write_text("item,title\n7,a\n8,b\n8,c\n")
+    with pytest.raises(DataError, match=r"item 8 is listed more than once in the item table"):
+        read(**LOG, items=items, **IMAGE)
+    huge = np.array([7, 2**64 - 1], np.uint64)
+    np.savez(folder / "image.npz", ids=huge, vectors=np.array([[1e300, 1], [1, 2]]))
+    assert told(read(**LOG, **IMAGE).catalogue.vectors["image"]) == [None] * 4  # 1e300 is none either
+
+
+def test_a_member_that_is_no_array(tmp_path):
+    path = tmp_path / "image.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ids", "7")
+        archive.writestr("vectors", "8")
+    with pytest.raises(DataError) as error:
+        read_vectors(path)
+    assert str(error.value) == (f"{path}: ids or vectors are no arrays. Expected an .npz file of both. Write it with "
+                                "numpy.savez(path, ids=..., vectors=...).")
 
 
 def test_one_name_stands_for_one_file():

@@ -67,7 +67,7 @@ Columns = tuple[str, ...]
 def named_once(kind: str, names: Columns) -> None:
     """Refuse a name that is given twice."""
     if len(set(names)) < len(names):
-        raise ValueError(f"{kind} names one twice: {', '.join(names)}. Expected each once.")
+        raise ValueError(f"{kind} names one twice: {', '.join(names)}. Expected each once. Remove one.")
 
 
 class TextConfig(Config):
@@ -108,7 +108,8 @@ class MultimodalConfig(TextConfig):
         for kind in ("categories", "numbers", "times", "place", "vectors"):
             named_once(kind, getattr(self, kind))
         if self.place and len(self.place) != 2:
-            raise ValueError(f"place names {len(self.place)} columns. Expected two, of latitude and longitude.")
+            raise ValueError(f"place names {len(self.place)} columns. Expected two, of latitude and longitude. Name "
+                             "both.")
         return self
 
 

@@ -9,10 +9,13 @@ from benchbase import BuildContext
 from benchbase.data import Catalogue, Categories
 
 from .config import MultimodalConfig, TextConfig
-from .texts import text_vectors, why_no_text_vectors
+from .texts import WORD, text_vectors, why_no_words
 
 KINDS = ("text", "categories", "numbers", "times", "place", "vectors")
 """The kinds of modalities, as the parameters name them, in the order in which they stand."""
+
+LARGEST = 1e30
+"""The largest number that is read: squares of greater ones are beyond what is calculated with."""
 
 WAVES = (1, 2, 4, 8)
 """Periods in the range of a time or a coordinate, of which a sine and a cosine are read."""
@@ -74,9 +77,14 @@ def _reasons(config: MultimodalConfig, catalogue: Catalogue) -> Iterator[str]:
         for name in getattr(config, kind):
             if np.isnan(_number(catalogue, name)).all():
                 yield f"multimodal.{kind}: no item has a {name}. Expected some. Leave it out."
+            if (worst := np.nanmax(np.abs(_number(catalogue, name)))) > LARGEST:
+                yield (f"multimodal.{kind}: {name} goes to {worst:g}. Expected numbers up to {LARGEST:g}. Rescale it, "
+                       "or leave it out.")
+    if config.place and not np.logical_and(*(~np.isnan(each) for each in _numbers(catalogue, config.place))).any():
+        yield f"multimodal.place: no item has both {' and '.join(config.place)}. Expected some. Leave it out."
     for name, most in zip(config.place, (90, 180), strict=False):
         if (worst := np.nanmax(np.abs(_number(catalogue, name)))) > most:
-            yield f"multimodal.place: {name} goes to {worst:g}. Expected degrees, up to {most}."
+            yield f"multimodal.place: {name} goes to {worst:g}. Expected degrees, up to {most}. Name another column."
     for name in config.categories:
         if not catalogue.categories[name].labels:
             yield f"multimodal.categories: no item has a {name}. Expected some. Leave it out."
@@ -94,7 +102,7 @@ def why_no_text(config: TextConfig, catalogue: Catalogue, part: str) -> str | No
     for name in config.text:
         if catalogue.columns[name].dtype.kind != "O":
             return f"{part}.text: the column {name} holds numbers. Expected text. {_at_hand(catalogue)}"
-    return why_no_text_vectors(config, _texts(config.text, catalogue), part)
+    return why_no_words(config, _texts(config.text, catalogue), part)
 
 
 def _at_hand(catalogue: Catalogue) -> str:
@@ -116,8 +124,8 @@ def _texts(columns: Sequence[str], catalogue: Catalogue) -> list[str]:
 def text_of(config: TextConfig, catalogue: Catalogue) -> Dense:
     """Vectors of the items' text, each as long as the square root of its width, so that a number in it is about 1."""
     texts = _texts(config.text, catalogue)
-    known = np.array([bool(text) for text in texts])
-    made = text_vectors(config, [text for text in texts if text])
+    known = np.array([bool(WORD.search(text)) for text in texts])
+    made = text_vectors(config, [text for text, has_words in zip(texts, known, strict=True) if has_words])
     values = np.zeros((len(texts), made.shape[1]), np.float32)
     length = np.linalg.norm(made, axis=1, keepdims=True)
     values[known] = made / np.maximum(length, 1e-12) * np.sqrt(made.shape[1])

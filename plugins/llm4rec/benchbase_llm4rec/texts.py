@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,9 @@ BATCH = 64
 MOST_TOKENS = 256
 """Tokens of a text that are read, where the sentence encoder does not say how many."""
 
+UNREAD = "pooler."
+"""Where the weights begin that no mean over tokens reads, which many encoders are published without."""
+
 WEIGHTS = "model.safetensors"
 """Weights are read from this form alone, which holds nothing that could be executed."""
 
@@ -36,30 +38,21 @@ def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
     """
     told = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
     if not config.sentences:
-        how: dict[str, Any] = {"tfidf": config.text_width}
+        how: dict[str, Any] = {"tfidf": config.text_width, "library": _version("scikit-learn")}
         make = partial(tfidf_vectors, texts, config.text_width)
     else:
         folder = find_encoder(config.sentences)
-        how = {"sentences": {path.name: _digest(path) for path in sorted(folder.glob("*.*")) if path.is_file()}}
+        how = {"sentences": {path.name: _digest(path) for path in sorted(folder.glob("*.*")) if path.is_file()},
+               "library": _version("transformers")}
         make = partial(sentence_vectors, texts, folder)
     found = kept("llm4rec-texts", {"version": VERSION, "texts": told, **how}, lambda: {"vectors": make()})
     return found["vectors"]
 
 
-def why_no_text_vectors(config: TextConfig, texts: Sequence[str], part: str) -> str | None:
-    """Why texts cannot be made vectors here, as the part of this name says it, or None."""
+def why_no_words(config: TextConfig, texts: Sequence[str], part: str) -> str | None:
+    """Why there is nothing to make vectors of, as the part of this name says it, or None."""
     if not any(map(WORD.search, texts)):
         return f"{part}.text: no item has a word in {', '.join(config.text)}. Expected some. Leave it out."
-    library, extra = ("transformers", "language") if config.sentences else ("sklearn", "text")
-    if importlib.util.find_spec(library) is None:
-        name = {"sklearn": "scikit-learn"}.get(library, library)
-        return (f"{part}.text: the library {name} is not installed. Expected the extra `{extra}` of "
-                f"benchbase-llm4rec. Install the library: pip install {name}.")
-    if config.sentences:
-        try:
-            find_encoder(config.sentences)
-        except DataError as error:
-            return f"{part}.sentences: {error}"
     return None
 
 
@@ -127,11 +120,17 @@ def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-        model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32, **how).eval()
+        with torch.random.fork_rng(devices=[]):  # what a file lacks is drawn
+            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+            model, told = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
+                                                    output_loading_info=True, **how)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder}: no sentence encoder that can be read ({brief(error)}). Expected a Hugging Face "
                         "encoder with its tokenizer. Copy it again.") from error
+    if lacks := sorted(name for name in told["missing_keys"] if not name.startswith(UNREAD)):
+        raise DataError(f"{folder}: no sentence encoder that can be read: {WEIGHTS} lacks {lacks[0]}, and {len(lacks)} "
+                        "weights in all. Expected those of the encoder that config.json describes. Copy it again.")
+    model.eval()
     most = min(MOST_TOKENS, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", MOST_TOKENS))
     found = np.zeros((len(texts), model.config.hidden_size), np.float32)
     order = np.argsort([len(text) for text in texts], kind="stable")
@@ -150,3 +149,11 @@ def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _version(distribution: str) -> str:
+    """The version of a library, whose vectors may differ from those of another; "" where it is absent."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -236,6 +236,7 @@ def test_east_and_west_of_the_date_line_are_near():
     assert np.abs(found.values[0, :3] - found.values[1, :3]).max() < 0.01
 
 
+ODD = np.arange(N + 1) % 2 == 1
 HAS = ("The data set has text: title, brand; numbers: price, pages, year, latitude, longitude; categories: genre, "
        "mood; vectors: image.")
 
@@ -245,8 +246,10 @@ HAS = ("The data set has text: title, brand; numbers: price, pages, year, latitu
          f"place, vectors. {HAS}"),
     ({"text": ["year"]}, f"multimodal.text: the column year holds numbers. Expected text. {HAS}"),
     ({"numbers": ["price", "title"]}, f"multimodal.numbers: the column title holds text. Expected numbers. {HAS}"),
-    ({"place": ["year", "longitude"]}, "multimodal.place: year goes to 2019. Expected degrees, up to 90."),
-    ({"place": ["latitude", "year"]}, "multimodal.place: year goes to 2019. Expected degrees, up to 180."),
+    ({"place": ["year", "longitude"]},
+     "multimodal.place: year goes to 2019. Expected degrees, up to 90. Name another column."),
+    ({"place": ["latitude", "year"]},
+     "multimodal.place: year goes to 2019. Expected degrees, up to 180. Name another column."),
     (EVERYTHING, None),
 ])
 def test_what_the_data_set_does_not_hold(config, message):
@@ -262,6 +265,11 @@ def test_what_the_data_set_does_not_hold(config, message):
      "multimodal.text: no item has a word in title. Expected some. Leave it out."),
     ({"categories": {"genre": categories([[]] * N, ())}}, {"categories": ["genre"]},
      "multimodal.categories: no item has a genre. Expected some. Leave it out."),
+    ({"columns": {"price": np.full(N + 1, -3e300)}}, {"numbers": ["price"]},
+     "multimodal.numbers: price goes to 3e+300. Expected numbers up to 1e+30. Rescale it, or leave it out."),
+    ({"columns": {"north": np.where(ODD, np.nan, 1.0), "east": np.where(ODD, 1.0, np.nan)}},
+     {"place": ["north", "east"]},
+     "multimodal.place: no item has both north and east. Expected some. Leave it out."),
     ({"vectors": {"image": np.full((N + 1, 3), np.nan, np.float32)}}, {"vectors": ["image"]},
      "multimodal.vectors: no item has image. Expected some. Leave it out."),
 ])
@@ -272,8 +280,8 @@ def test_features_that_no_item_has(changes, config, message):
 
 
 @pytest.mark.parametrize(("config", "message"), [
-    ({"text": ["a", "a"]}, "text names one twice: a, a. Expected each once."),
-    ({"place": ["latitude"]}, "place names 1 columns. Expected two, of latitude and longitude."),
+    ({"text": ["a", "a"]}, "text names one twice: a, a. Expected each once. Remove one."),
+    ({"place": ["latitude"]}, "place names 1 columns. Expected two, of latitude and longitude. Name both."),
     ({"sentences": "mini"}, "sentences is given, and text names no column. Expected some. Name them, or remove it."),
 ])
 def test_parameters_that_say_nothing(config, message):

