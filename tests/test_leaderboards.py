@@ -20,7 +20,7 @@ DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-lo
         "autocdsr-toy-game-bert4rec": "cross-domain/tricdr-toy-game",
         "autocdsr-toy-game-last": "cross-domain/tricdr-toy-game",
         "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample", "cause-ml-1m": ".",
-        "cause-beauty": "amazon-ticoserec", "coat": ".", "parity-ml-1m": "."}
+        "cause-beauty": "amazon-ticoserec", "coat": ".", "parity-ml-1m": ".", "multimodal-ml-1m": "."}
 """Where the files of a suite lie among the real data."""
 
 RENAMED = {
