@@ -117,7 +117,7 @@ def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
     except ImportError as error:
         raise BenchbaseError(f"llm4rec: sentences need a library that is not installed ({error}). Expected "
                              "transformers. Install the extra: pip install 'benchbase-llm4rec[language]'.") from error
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with torch.random.fork_rng(devices=[]):  # what a file lacks is drawn
