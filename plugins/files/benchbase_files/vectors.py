@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,7 @@ def with_vectors(table: ItemTable | None, wanted: Sequence[Vectors], context: Da
         found.dtype.kind == "U" or int(found.max()) > np.iinfo(np.int64).max for found, _ in read.values())
     known = {_key(item, strings): row for row, item in enumerate(ids)}
     if len(known) < len(ids):
-        keys = [_key(item, strings) for item in ids]
-        twice = next(item for item in keys if keys.count(item) > 1)
+        twice, _ = Counter(_key(item, strings) for item in ids).most_common(1)[0]
         raise DataError(f"items: item {twice!r} is listed more than once in the item table. Expected one row an item. "
                         "Remove the repeated rows.")
     for found, _ in read.values():

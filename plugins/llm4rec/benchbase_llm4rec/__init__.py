@@ -1,5 +1,5 @@
 """The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks,
-what it holds on to in a stream, and item vectors out of what is known of items.
+what it holds on to in a stream, item vectors out of what is known of items, and retrieval of what is near.
 """
 
 from typing import TYPE_CHECKING
