@@ -132,6 +132,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ewc": {"backbone": "sasrec", "objectives": ["softmax", "ewc"], "protocol": {"split": "prequential"}},
     "retrieval": {"backbone": "sasrec", "objectives": ["softmax"], "modifiers": [("retrieval", {"text": ["title"]})],
                   "world": titled()},
+    "causal_lm": {"backbone": ("causal_lm", {"tune": "adapters"}), "objectives": ["softmax"]},
     "multimodal": {"backbone": "sasrec", "objectives": ["softmax", "bce"],
                    "encoders": [("multimodal", {"categories": ["genre"], "times": ["year"]})]},
     **{name: {"backbone": "sasrec", "objectives": ["softmax"], "compressor": name, "protocol": {"window": 4}}

