@@ -12,6 +12,7 @@ from .specs import (
     CompressorSpec,
     DatasetSpec,
     EncoderSpec,
+    ExplainerSpec,
     ModifierSpec,
     ObjectiveSpec,
     RecommenderSpec,
@@ -59,6 +60,12 @@ def benchbase_encoders() -> list[EncoderSpec]:
 
 
 @hookspec
+def benchbase_explainers() -> list[ExplainerSpec]:
+    """Explainers: each builds an object that says which past events speak for a recommendation, and a sentence."""
+    raise NotImplementedError
+
+
+@hookspec
 def benchbase_recommenders() -> list[RecommenderSpec]:
     """Whole recommenders that are no torch sequence model."""
     raise NotImplementedError
@@ -71,6 +78,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
     "benchbase_objectives": ("objective", "combiner"),
     "benchbase_compressors": ("compressor",),
     "benchbase_encoders": ("encoder",),
+    "benchbase_explainers": ("explainer",),
     "benchbase_recommenders": ("recommender",),
 }
 """Each hook and the kinds of spec it may return."""

@@ -9,7 +9,7 @@ import torch
 
 from benchbase.assemble.experiment import as_told
 from benchbase.evaluate import attention_across, ranked_events
-from benchbase.evaluate.truth import _attention, _each_event
+from benchbase.evaluate.attention import attention, each_event
 from benchbase.specs import SequenceConfig
 from benchbase.testing.build import make_experiment
 from benchbase.testing.probes import probe_prefix
@@ -27,7 +27,7 @@ def one_by_one(experiment: Any) -> list[float]:
     for event in ranked_events(experiment, "test"):
         (chunk,) = experiment.feed.score_batches(np.array([event]), 1)
         with torch.inference_mode():
-            weights = _attention(experiment.model.encode(chunk.batch, "score", _each_event))
+            weights = attention(experiment.model.encode(chunk.batch, "score", each_event))
         items = chunk.batch.items[0].masked_fill(chunk.batch.hide_item[0], 0).numpy()
         shares = [sum(layer[0, query, key] for layer in weights for key, other in enumerate(items)
                       if other and domain[other] != domain[item]) / len(weights)
@@ -39,7 +39,7 @@ def one_by_one(experiment: Any) -> list[float]:
 @pytest.mark.parametrize("parts", [{}, {"modifiers": [probe_prefix]}, {"layout": "stacked"}],
                          ids=["items", "a token before", "stacked"])
 @pytest.mark.parametrize("backbone", [tiny_causal, tiny_bidirectional], ids=lambda spec: spec.name)
-def test_shares_equal_those_of_each_event_alone(backbone: Any, parts: dict[str, Any]) -> None:
+def test_shares_equal_those_ofeach_event_alone(backbone: Any, parts: dict[str, Any]) -> None:
     experiment = experiment_of(backbone, **parts)
     found = attention_across(experiment)
     assert found is not None and found.dtype == np.float32 and len(set(found.tolist())) > 9

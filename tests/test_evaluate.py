@@ -344,7 +344,7 @@ def spy(monkeypatch):
     """Every score that is counted, by user and event, and how many rows came at a time."""
     from benchbase.evaluate import ranking
 
-    seen, sizes, plain = {}, [], ranking._Judge.add
+    seen, sizes, plain = {}, [], ranking.Judge.add
 
     def add(self, index, scores):
         sizes.append(len(index))
@@ -352,7 +352,7 @@ def spy(monkeypatch):
             seen[int(self.rows.user[at]), int(self.events[at])] = row.clone()
         plain(self, index, scores)
 
-    monkeypatch.setattr(ranking._Judge, "add", add)
+    monkeypatch.setattr(ranking.Judge, "add", add)
     return seen, sizes
 
 

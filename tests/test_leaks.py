@@ -107,7 +107,7 @@ def with_events(experiment, interactions):
 
 def scores(experiment, part):
     """Every score of a part's evaluated events, by event."""
-    judge, found = ranks._Judge(experiment, part, 0), {}
+    judge, found = ranks.Judge(experiment, part, 0), {}
     route = ranks._recommender_scores if experiment.model is None else ranks._model_scores
     with torch.inference_mode():
         for index, rows, _ in route(experiment, judge):

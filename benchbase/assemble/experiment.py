@@ -1,12 +1,13 @@
 """Experiment: everything one run needs, built and ready to train."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from ..config import Configuration, Suite
+from ..data import Explainer
 from ..data.batches import Feed, FeedConfig, OwnDomainFeed
 from ..data.draws import derive_seed
 from ..data.mislabel import mislabelled
@@ -40,6 +41,7 @@ class Experiment:
     combiner: Combiner | None = None
     balance: tuple[str, str] | None = None
     recommender: Any = None
+    explainers: Mapping[str, Explainer] = field(default_factory=dict)
 
 
 def assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
@@ -75,6 +77,7 @@ def _assemble(configuration: Configuration, suite: Suite, registry: Registry, da
         assert isinstance(config, CombinerConfig)
         experiment.combiner = builder.combiner(configuration.combiner)
         experiment.balance = config.balance
+    experiment.explainers = {part.name: builder.explainer(part) for part in configuration.explainers}
     return experiment
 
 

@@ -152,6 +152,7 @@ class _Fit:
             self._honours(self.configuration.compressor, frozenset({"prefix"}))
         self._traces()
         self._combiner()
+        self._explainers()
 
     def _needs_of(self, part: Part) -> Needs:
         needs = ask(self.registry, part, "needs")
@@ -161,10 +162,12 @@ class _Fit:
     def _names_once(self) -> None:
         if not self.configuration.objectives:
             refuse(self.backbone.name, "it has no objective to learn from", "at least one under `objectives`")
-        for parts in (self.configuration.encoders, self.configuration.modifiers, self.configuration.objectives):
+        choice = self.configuration
+        for parts in (choice.encoders, choice.modifiers, choice.objectives, choice.explainers):
             name, count = Counter(part.name for part in parts).most_common(1)[0] if parts else ("", 0)
             if count > 1:
-                refuse(name, "it stands in one configuration twice", "each encoder, modifier and objective once")
+                refuse(name, "it stands in one configuration twice",
+                       "each encoder, modifier, objective and explainer once")
 
     def _layout(self, interactions: Interactions) -> None:
         fitting = ask(self.registry, self.backbone, "layouts")
@@ -267,6 +270,22 @@ class _Fit:
                 refuse(part.name, f"balance names {loss}, an objective without its term", expected)
         if len(set(config.balance)) == 1:
             refuse(part.name, f"balance names {config.balance[0]} twice", "two different losses")
+
+    def _explainers(self) -> None:
+        """Refuse explainers where evidence could not be taken away."""
+        choice, split = self.configuration, self.suite.protocol.split.name
+        if not choice.explainers:
+            return
+        name = choice.explainers[0].name
+        if self.suite.protocol.tasks == ("action",):
+            refuse(f"{name} + tasks [action]", "an explainer says why an item is recommended", "tasks: [next_item]")
+        if SPLITS[split].follow is not None:
+            refuse(f"{name} + split {split}", "the model goes on learning from what it is asked", "another split")
+        if choice.compressor is not None:
+            refuse(f"{name} + {choice.compressor.name}", "a token of the history stands for more than one event",
+                   "no compressor, or no explainers")
+        if choice.sequence.events != "all":
+            refuse(f"{name} + sequence.events", "explainers tell of all events of a window", "events: all")
 
 
 def _one_of(names: Iterable[str]) -> str:

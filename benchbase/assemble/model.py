@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..config import Configuration, Part, Suite
-from ..data import TRAIN
+from ..data import TRAIN, Explainer
 from ..data.draws import derive_seed
 from ..data.sequences import item_counts, train_events
 from ..errors import PluginError
@@ -88,6 +88,10 @@ class Builder:
     def combiner(self, part: Part) -> Combiner:
         """The combiner, once the model is built: it knows the sizes of backbone and readout."""
         return self._part(part, Combiner).to(self.device)
+
+    def explainer(self, part: Part) -> Explainer:
+        """An explainer, once the model is built; it is no part of it."""
+        return self._part(part, Explainer)
 
     def _core(self, backbone: Backbone, modifiers: dict[str, Modifier], objectives: dict[str, Objective],
               compressor: Compressor | None) -> SequenceModel:
@@ -171,7 +175,7 @@ class Builder:
         built = self._seeded(part.kind, part.name, lambda: spec.build(part.config, self.context))
         if not isinstance(built, base):
             raise PluginError(f"{part.kind} {part.name}: build returned a {type(built).__name__}. "
-                              f"Expected a benchbase.nn.{base.__name__}. Derive its class from it.")
+                              f"Expected a {_home(base)}.{base.__name__}. Derive its class from it.")
         return built
 
     def _seeded(self, kind: str, name: str, make: Callable[[], Any]) -> Any:
@@ -182,6 +186,11 @@ class Builder:
 
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(derive_seed(self.seed, "generator", name))
+
+
+def _home(base: type) -> str:
+    """The package that offers a base class: `benchbase.nn`, or `benchbase.data`."""
+    return ".".join(base.__module__.split(".")[:2])
 
 
 def _linear(width: int, out: int) -> nn.Linear:

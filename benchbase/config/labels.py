@@ -10,7 +10,7 @@ from .models import Configuration
 from .parts import Part
 
 _ORDER = ("recommender", "backbone", "encoders", "modifiers", "compressor", "objectives", "combiner", "layout",
-          "scorer", "head", "sequence")
+          "scorer", "head", "sequence", "explainers")
 
 Item = tuple[str, dict[str, Any]]
 """A part's name and parameters."""

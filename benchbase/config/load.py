@@ -35,7 +35,8 @@ KEYS = (
     "published",
 )
 SINGLE = {"backbone": "backbone", "compressor": "compressor", "combiner": "combiner", "recommender": "recommender"}
-LISTS = {"modifiers": "modifier", "objectives": "objective", "encoders": "encoder"}
+LISTS = {"modifiers": "modifier", "objectives": "objective", "encoders": "encoder",
+         "explainers": "explainer"}
 MODELS: dict[str, type[Config]] = {
     "layout": LayoutConfig, "scorer": ScorerConfig, "head": HeadConfig, "sequence": SequenceConfig,
 }

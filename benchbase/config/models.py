@@ -12,7 +12,7 @@ from .nodes import Problems, from_plain
 from .parts import Lookup, Part, resolve_part
 
 MODEL_KEYS = ("backbone", "layout", "scorer", "head", "sequence", "encoders", "compressor", "modifiers", "objectives",
-              "combiner")
+              "combiner", "explainers")
 """Keys of a configuration that a recommender excludes."""
 
 
@@ -191,15 +191,16 @@ class Configuration(Labelled):
     modifiers: tuple[Part, ...] = Field((), description="changes of attention, in order")
     objectives: tuple[Part, ...] = Field((), description="losses, the main one first")
     combiner: Part | None = Field(None, description="how two losses are balanced")
+    explainers: tuple[Part, ...] = Field((), description="what says why items are recommended; no other result moves")
     recommender: Part | None = Field(None, description="a whole recommender, in place of all other parts")
 
     def canonical(self) -> dict[str, Any]:
-        """Every choice with its defaults, without label and ablate, a head where there is none, a sequence that is
-        read whole, and a window of no own: records from before these keys have none.
+        """Every choice with its defaults, without label and ablate, a head and explainers where there are none, a
+        sequence that is read whole, and a window of no own: records from before these keys have none.
         """
         if self.recommender:
             return {"recommender": self.recommender.canonical()}
-        left_out = {"head"} if self.head is None else set()
+        left_out = {key for key in ("head", "explainers") if not getattr(self, key)}
         left_out |= {"sequence"} if self.sequence == SequenceConfig() else set()
         choice = {key: canonical_choice(getattr(self, key)) for key in MODEL_KEYS if key not in left_out}
         if self.sequence.window is None and "sequence" in choice:
@@ -213,7 +214,8 @@ class Configuration(Labelled):
     def parts(self) -> list[Part]:
         """Every part chosen, backbone first."""
         single = [self.backbone, self.compressor, self.combiner, self.recommender]
-        return [part for part in (*single, *self.encoders, *self.modifiers, *self.objectives) if part]
+        lists = (*self.encoders, *self.modifiers, *self.objectives, *self.explainers)
+        return [part for part in (*single, *lists) if part]
 
 
 def canonical_choice(value: Any) -> Any:

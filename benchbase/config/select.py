@@ -9,8 +9,10 @@ from .forms import read_part
 from .models import Configuration
 from .parts import Part
 
-_ALIASES = {"encoder": "encoders", "modifier": "modifiers", "objective": "objectives"}
-PARTS = ("backbone", "compressor", "encoders", "modifiers", "objectives", "combiner", "recommender")
+_ALIASES = {"encoder": "encoders", "modifier": "modifiers", "objective": "objectives",
+            "explainer": "explainers"}
+PARTS = ("backbone", "compressor", "encoders", "modifiers", "objectives", "combiner", "explainers",
+         "recommender")
 KEYS = ("label", "dataset", "seed", "layout", *PARTS)
 
 _COMMA = re.compile(r",(?![^\[\]]*\])")

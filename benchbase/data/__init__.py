@@ -4,6 +4,7 @@ from .card import render, with_split
 from .catalogue import Catalogue, Categories
 from .counts import counts_before
 from .encode import encode
+from .explanations import Explainer, Explanation, Names, Recommendation, quoted
 from .filters import DatasetConfig
 from .groups import Groups
 from .interactions import Interactions
@@ -25,12 +26,16 @@ __all__ = [
     "Catalogue",
     "Categories",
     "DatasetConfig",
+    "Explainer",
+    "Explanation",
     "Groups",
     "Interactions",
     "ItemTable",
     "Log",
     "MissingFile",
+    "Names",
     "Prepared",
+    "Recommendation",
     "Split",
     "SplitRule",
     "Truth",
@@ -45,6 +50,7 @@ __all__ = [
     "kept",
     "open_text",
     "prepare",
+    "quoted",
     "reading",
     "render",
     "resolve_split",

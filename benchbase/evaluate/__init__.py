@@ -2,6 +2,7 @@
 
 from .across import attention_across
 from .assess import Assessment, assess, check_askable, metric_values, per_action
+from .explain import Explanations, explain
 from .flops import flops_per_sequence
 from .forward import autocast, when
 from .groups import GroupFigures, Watch, group_figures, watching
@@ -14,6 +15,7 @@ from .truth import against_truth
 __all__ = [
     "Asked",
     "Assessment",
+    "Explanations",
     "GroupFigures",
     "Predictions",
     "Ranking",
@@ -26,6 +28,7 @@ __all__ = [
     "autocast",
     "check_askable",
     "count",
+    "explain",
     "flops_per_sequence",
     "group_figures",
     "join",

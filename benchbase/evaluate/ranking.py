@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import metrics
 from ..assemble import Experiment, settled
 from ..data import TRAIN
+from ..data.batches import Feed
 from ..data.sequences import Rows, gather, score_rows
 from ..errors import RunError
 from ..nn import Objective
@@ -156,7 +157,7 @@ def rank(experiment: Experiment, part: str, top_k: int = 0, watch: Watcher | Non
     Errors: `RunError` where scores are not finite or have the wrong shape.
     """
     start, watched = time.perf_counter(), 0.0
-    judge = _Judge(experiment, part, top_k)
+    judge = Judge(experiment, part, top_k)
     with settled(experiment.suite.train.threads), torch.inference_mode():
         score = _recommender_scores if experiment.model is None else _model_scores
         for index, scores, states in score(experiment, judge):
@@ -175,14 +176,14 @@ def ranked_events(experiment: Experiment, part: str) -> np.ndarray:
     """
     stream = experiment.data.split.stream
     if part != "test" or stream is None:
-        events: np.ndarray = _Judge(experiment, part, 0).events
+        events: np.ndarray = Judge(experiment, part, 0).events
         return events
-    return np.sort(np.concatenate([_Judge(when(experiment, period), part, 0).events
+    return np.sort(np.concatenate([Judge(when(experiment, period), part, 0).events
                                    for period in range(stream.n_periods)]))
 
 
-class _Judge:
-    """The protocol's side of ranking: which events, which candidates, what is filtered."""
+class Judge:
+    """The protocol's side of ranking: which events, in the order of a `Ranking`, which candidates, what is filtered."""
 
     def __init__(self, experiment: Experiment, part: str, top_k: int):
         data, protocol = experiment.data, experiment.suite.protocol
@@ -249,7 +250,7 @@ class _Judge:
             out[rows] = n_seen == self.known.sum()
         return out
 
-    def _allowed(self, target: np.ndarray) -> Tensor | None:
+    def allowed(self, target: np.ndarray) -> Tensor | None:
         kind = self.protocol.candidates
         if kind == "catalogue":
             return None
@@ -265,7 +266,7 @@ class _Judge:
         if tuple(scores.shape) != wanted:
             raise RunError(f"ranking: scores have shape {tuple(scores.shape)}. Expected {wanted}, one column per item.")
         target = self.target[index]
-        allowed = self._allowed(target)
+        allowed = self.allowed(target)
         if allowed is not None:
             allowed = allowed.to(scores.device)
         goal = torch.from_numpy(target).to(scores.device)
@@ -290,17 +291,24 @@ class _Judge:
         )
 
 
-def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
-    """Scores of all items by the sequence model and the states that they are of, rows of like length together."""
-    model, feed = experiment.model, experiment.feed
-    assert model is not None and feed is not None
+def _model_scores(experiment: Experiment, judge: Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+    assert experiment.feed is not None
+    return model_scores(experiment, experiment.feed, judge.events, judge.chunk_rows())
+
+
+def model_scores(experiment: Experiment, feed: Feed, events: np.ndarray, rows: int
+                 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+    """Scores of all items by the sequence model before these events of a feed, and the states that they are of, up to
+    `rows` of like length together: places among the events, scores, states.
+    """
+    model = experiment.model
+    assert model is not None
     model.eval()
     items = model.items("score")
     vectors = model.scorer.vectors(source=items)
-    rows = judge.chunk_rows()
     # a score term makes its matrix for all rows that were encoded together
     terms = any(type(o).score_term is not Objective.score_term for o in model.objectives.values())
-    for chunk in feed.score_batches(judge.events, rows if terms else ROWS):
+    for chunk in feed.score_batches(events, rows if terms else ROWS):
         batch, targets = chunk.batch.to(experiment.device), chunk.targets.to(experiment.device)
         with autocast(experiment):
             encoded = model.encode(batch, "score", items=items)
@@ -312,7 +320,7 @@ def _model_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.nd
             yield chunk.index[some], bound.scores(states), states
 
 
-def _recommender_scores(experiment: Experiment, judge: _Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
+def _recommender_scores(experiment: Experiment, judge: Judge) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
     """Scores of all items by a whole recommender, which has no states, from all earlier events of each user."""
     times = judge.interactions.timestamp
     last_known = judge.protocol.query_time == "last"

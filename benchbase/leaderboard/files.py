@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Published
-from ..runner.measures import GROUPS, LISTS, STREAM, TRUTH
+from ..runner.measures import EXPLANATIONS, GROUPS, LISTS, STREAM, TRUTH
 from . import words
 from .sheets import Sheet, curve_sheet, sheets
 from .table import Leaderboard, Row, Table
@@ -111,8 +111,11 @@ def _flat(board: Leaderboard) -> Iterator[dict[str, Any]]:
 def _figures(table: Table, label: str) -> dict[str, Any]:
     """What else was measured of an entry."""
     found = ((LISTS, table.lists), (GROUPS, table.groups), (STREAM, table.stream), (TRUTH, table.truths))
+    said = table.explanations.entries if table.explanations else ()
     return {f"{prefix}{name}": _rounded(interval.point) for prefix, some in found if some
-            for each in some.entries if each.label == label for name, interval in each.figures.items()}
+            for each in some.entries if each.label == label for name, interval in each.figures.items()} | {
+            f"{EXPLANATIONS}{each.explainer}.{name}": _rounded(interval.point)
+            for each in said if each.label == label for name, interval in each.figures.items()}
 
 
 def _versus(row: Row) -> dict[str, Any]:

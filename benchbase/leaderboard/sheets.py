@@ -10,6 +10,7 @@ from .attribution import Attribution
 from .costs import Cost, costs_of
 from .curves import Curve
 from .domains import Domains, Within
+from .explained import Explanations
 from .figures import Figure
 from .measured import Measured
 from .table import Leaderboard, Table
@@ -55,6 +56,8 @@ def sheets(table: Table, board: Leaderboard) -> Iterator[Sheet]:
         yield from _groups(table.groups)
     if table.truths:
         yield _truths(table.truths, metric)
+    if table.explanations:
+        yield from _explanations(table.explanations)
     if table.figures:
         yield _figures(table.figures)
 
@@ -196,6 +199,24 @@ def _truths(found: Measured, metric: str) -> Sheet:
                   for name in found.names)
     return Sheet("Against the truth behind the data: means over seeds (least–greatest)",
                  ("figure", *(each.label for each in found.entries), "by chance", f"correlation with {metric}"), lines)
+
+
+def _explanations(found: Explanations) -> Iterator[Sheet]:
+    """A line for each entry and explainer, then one for each sentence shown."""
+    names = ("comprehensiveness", "sufficiency")
+    lines = tuple((each.label, each.explainer,
+                   *(cell for name in names for cell in (_spread(each.figures.get(name)),
+                                                         words.figure(each.chance.get(name)))),
+                   _spread(each.figures.get("events")), _spread(each.figures.get("named")))
+                  for each in found.entries)
+    yield Sheet("Explanations of up to 100 users: means over seeds (least–greatest)",
+                ("entry", "explainer", *(title for name in names for title in (name, "by chance")), "events", "named"),
+                lines, (0, 1))
+    if found.examples:
+        yield Sheet("Explanations of the first seed, and the rank of what they explain", (
+            "entry", "explainer", "explanation", "without the evidence", "the evidence alone"), tuple(
+            (each.label, each.explainer, each.text, f"{each.without:g}", f"{each.alone:g}") for each in found.examples),
+            (0, 1, 2))
 
 
 def _spread(figure: Interval | None) -> str:

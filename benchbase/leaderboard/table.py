@@ -26,6 +26,7 @@ from .across import Across, across_of
 from .attribution import Attribution, attribute
 from .curves import Curve, curves_of
 from .domains import Domains, domains_of
+from .explained import Explanations, explanations_of
 from .figures import Figure, figures_of
 from .load import Entry, Folder, load_folder, paired_values
 from .measured import Measured, measured
@@ -83,7 +84,8 @@ class Row:
 class Table:
     """All entries on one data set, the best first, then those without a result; which part earned the gains, where
     several share a part, published figures, learning curves, what the truth behind the data says, domains, the
-    attention that crosses them, what the lists hold, what they are for groups of users, and how a stream went.
+    attention that crosses them, what the lists hold, what they are for groups of users, how a stream went, and what
+    explainers said.
     """
 
     dataset: str
@@ -101,6 +103,7 @@ class Table:
     lists: Measured | None = None
     groups: Measured | None = None
     stream: Measured | None = None
+    explanations: Explanations | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def _table(folder: Folder, dataset: str, baseline: str | None) -> Table:
                  across=across_of(good, metrics[0], baseline) if users else None,
                  lists=measured(good, LISTS, metrics[0]) if users else None,
                  groups=measured(good, GROUPS, metrics[0]) if users else None,
-                 stream=measured(good, STREAM, metrics[0]) if users else None)
+                 stream=measured(good, STREAM, metrics[0]) if users else None,
+                 explanations=explanations_of(good) if users else None)
 
 
 def _rows(entries: Sequence[Entry], values: Mapping[str, Mapping[str, NDArray[np.float64]]],

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RecordError
+from .measures import EXPLANATIONS
 from .publish import SHOWN
 from .records import Record
 
@@ -24,6 +25,8 @@ def check_tables(record: Record) -> None:
                 _check_users(record, table)
             if name == "across.parquet":
                 _check_across(record, table)
+            if name == "explanations.parquet":
+                _check_explanations(record, table)
 
 
 def _check_users(record: Record, table: dict[str, NDArray[Any]]) -> None:
@@ -83,3 +86,24 @@ def _check_across(record: Record, table: dict[str, NDArray[Any]]) -> None:
         if np.any(wrong):
             raise RecordError(f"{record.folder / 'across.parquet'}: {what}. Expected {expected}. Remove the record and "
                               "run again.")
+
+
+def _check_explanations(record: Record, table: dict[str, NDArray[Any]]) -> None:
+    user, event, text, told = table["user"], table["event"], table["text"].astype(str), record.facts["metrics"]
+    n_users, explainers = record.facts["data"].get("n_users") or 0, table["explainer"].astype(str)
+    without, alone = (table[name].astype(np.float64) for name in ("without", "alone"))
+    own = {name: explainers == name for name in np.unique(explainers)}
+    figures = {f"{EXPLANATIONS}{name}.{figure}": value for name, some in own.items() for figure, value in (
+        ("comprehensiveness", 1 - (1 / without[some]).mean()), ("sufficiency", (1 / alone[some]).mean()))}
+    for wrong, what, expected in (
+        ((user < 0) | (user >= n_users), f"it has users outside of 0 to {n_users - 1}", "rows of the prepared data"),
+        (event < 0, "it has events before the first one", "places in a user's sequence"),
+        (~(np.isfinite(without) & np.isfinite(alone) & (without >= 1) & (alone >= 1)), "it has a rank that is none",
+         "1 or more"),
+        ([not each.isprintable() for each in text], "it has a text of several lines", "one printable line"),
+        (any(abs(value - (told.get(name) or 0.0)) > DIGITS for name, value in figures.items()),
+         "its ranks do not give the metrics of the record", "their means"),
+    ):
+        if np.any(wrong):
+            raise RecordError(f"{record.folder / 'explanations.parquet'}: {what}. Expected {expected}. Remove the "
+                              "record and run again.")

@@ -17,6 +17,9 @@ LISTS = "lists."
 GROUPS = "groups."
 """Before the names of figures that compare groups of users."""
 
+EXPLANATIONS = "explanations."
+"""Before the names of figures of what explainers said, each under the explainer's name."""
+
 STREAM = "stream."
 """Before the names of figures of a stream: what is retained before and after it, its first period and its last."""
 

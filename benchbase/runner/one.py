@@ -16,7 +16,7 @@ from ..errors import BenchbaseError, DataError, RecordError, Refusal, RunError, 
 from ..metrics import parse
 from ..registry import Registry
 from ..specs import defaults
-from .measures import GROUPS, LISTS, STREAM, TRUTH, largest_cutoff
+from .measures import EXPLANATIONS, GROUPS, LISTS, STREAM, TRUTH, largest_cutoff
 from .plan import Cell, Data, is_deterministic
 from .provenance import code_hash, environment, sources
 from .records import Record, cannot_write, write_record
@@ -136,7 +136,7 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
     valid, judged = _valid(experiment, metrics), _judged(experiment, suite, data)  # before a stream changes the model
     tested, streamed = _test(experiment, fitted, min(MAX_LIST, largest_cutoff(metrics)), watch)
     found = per_action(tested, metrics) | metric_values(tested, metrics) | valid
-    further, by_chance, across = _further(experiment, tested, watch, judged, suite)
+    values, by_chance, further = _further(experiment, tested, watch, judged, suite)
     cost, curve = _cost(data, assembled, fitted, tested), fitted.curve
     if streamed is not None:
         found |= {f"{STREAM}{name}": value for name, value in streamed.figures.items()}
@@ -145,11 +145,11 @@ def _compute(cell: Cell, suite: Suite, registry: Registry, data: Data, checkpoin
         curve = [*curve, *streamed.curve]
     if (flops := flops_per_sequence(experiment)) is not None:
         cost["flops_per_sequence"] = flops
-    outcome = {"status": "ok", "metrics": _finite(found | further), "cost": cost,
+    outcome = {"status": "ok", "metrics": _finite(found | values), "cost": cost,
                "training": _training(fitted), "evaluation": _plain(tested.facts | by_chance),
                "route": list(fitted.route), "device": fitted.device}
-    tables = tables_of(tested, metrics) | ({} if across is None else {"across.parquet": across_table(tested, across)})
-    return outcome, {**tables, "curve.parquet": curve_table(curve)}
+    tables = tables_of(tested, metrics) | further | {"curve.parquet": curve_table(curve)}
+    return outcome, tables
 
 
 def _valid(experiment: Any, metrics: tuple[str, ...]) -> dict[str, float]:
@@ -175,11 +175,11 @@ def _test(experiment: Any, fitted: Any, top_k: int, watch: Any) -> tuple[Any, An
 
 
 def _further(experiment: Any, tested: Any, watch: Any, judged: Judged, suite: Suite
-             ) -> tuple[dict[str, float], dict[str, Any], Any]:
+             ) -> tuple[dict[str, float], dict[str, Any], dict[str, Any]]:
     """Figures beside the metrics under their prefixes, what some would be by chance as a fact of the evaluation, and
-    attention across domains.
+    tables of attention across domains and of explanations.
     """
-    from ..evaluate import Ranking, attention_across, group_figures, list_figures
+    from ..evaluate import Ranking, attention_across, explain, group_figures, list_figures
 
     values, chance = judged
     metric, n_items = suite.protocol.metrics[0], experiment.data.prepared.catalogue.n_items
@@ -187,14 +187,17 @@ def _further(experiment: Any, tested: Any, watch: Any, judged: Judged, suite: Su
     groups = group_figures(experiment, tested, metric, k, watch)
     values |= {f"{GROUPS}{name}": value for name, value in groups.values.items()}
     chance |= {f"{GROUPS}{name}": value for name, value in groups.chance.items()}
-    by_chance = {"by_chance": chance} if chance else {}
-    if not isinstance(tested, Ranking):
-        return values, by_chance, None
-    lists = list_figures(experiment, tested, k)
-    values |= {f"{LISTS}{name}": value for name, value in lists.items()}
-    if experiment.data.split.stream is not None:  # the model has learned since from what it was asked
-        return values, by_chance, None
-    return values, by_chance, attention_across(experiment)
+    tables: dict[str, Any] = {}
+    if isinstance(tested, Ranking):
+        values |= {f"{LISTS}{name}": value for name, value in list_figures(experiment, tested, k).items()}
+        # in a stream the model has learned since from what it was asked
+        if experiment.data.split.stream is None and (across := attention_across(experiment)) is not None:
+            tables["across.parquet"] = across_table(tested, across)
+        if (explained := explain(experiment, tested)) is not None:
+            values |= {f"{EXPLANATIONS}{name}": value for name, value in explained.figures.items()}
+            chance |= {f"{EXPLANATIONS}{name}": value for name, value in explained.chance.items()}
+            tables["explanations.parquet"] = explained.table
+    return values, {"by_chance": chance} if chance else {}, tables
 
 
 def _judged(experiment: Any, suite: Suite, data: Data) -> Judged:

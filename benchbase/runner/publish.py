@@ -1,5 +1,5 @@
-"""The form in which records may be shown to anyone: without lists of items, tracebacks and paths, and users in
-another order.
+"""The form in which records may be shown to anyone: without lists of items, tracebacks and paths, users in another
+order, and explanations of data alone that may be handed on.
 
 That order hides which row of the prepared data a user was. It is no anonymisation: it follows from the hash of the data
 alone, so that records of several folders pair, and who has the data can undo it.
@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from .plan import context_of
 from .records import FACTS, RUN_ID, Record, write_record
 
-SHOWN = ("events.parquet", "across.parquet", "users.parquet", "curve.parquet")
+SHOWN = ("events.parquet", "across.parquet", "users.parquet", "curve.parquet", "explanations.parquet")
 """Files of a record that are published; what needs the others stands among its metrics as numbers."""
+
+FREE = ("explanations.parquet",)
+"""Of these the ones that tell what users chose, and are published where the data may be handed on."""
 
 PRIVATE = ("traceback",)
 """Facts that stay at home: they name folders of the machine."""
@@ -127,7 +130,9 @@ def _publish(record: Record, folder: Path) -> Record:
     facts = {name: value for name, value in record.facts.items() if name not in (*PRIVATE, "files")}
     unexpected = "traceback" in record.facts  # its message may say anything: only its type is shown
     facts["reason"] = facts["reason"].partition(":")[0] if unexpected else shown_reason(facts["reason"])
-    tables = {name: _shown_table(record, name) for name in SHOWN if name in record.facts["files"]}
+    free = bool(record.facts["data"].get("card", {}).get("redistributable"))
+    tables = {name: _shown_table(record, name) for name in SHOWN
+              if name in record.facts["files"] and (free or name not in FREE)}
     return write_record(folder, {**facts, "published": True}, tables)
 
 

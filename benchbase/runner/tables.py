@@ -19,6 +19,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "across.parquet": {"user": "int32", "event": "int32", "across": "float32"},
     "topk.parquet": {"user": "int32", "event": "int32", "items": "list<int32>", "scores": "list<float32>"},
     "actions.parquet": {"user": "int32", "event": "int32", "action": "int8", "label": "int8", "probability": "float32"},
+    "explanations.parquet": {"user": "int32", "event": "int32", "item": "int32", "explainer": "string",
+                             "events": "list<int32>", "features": "list<string>", "text": "string",
+                             "without": "float32", "alone": "float32"},
     "users.parquet": {"user": "int32", "metric": "string", "value": "float32"},
     "curve.parquet": {"epoch": "int32", "name": "string", "value": "float64"},
 }
@@ -81,7 +84,7 @@ def to_bytes(name: str, table: Mapping[str, Any]) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    types = {"list<int32>": pa.list_(pa.int32()), "list<float32>": pa.list_(pa.float32())}
+    types = {f"list<{kind}>": pa.list_(pa.type_for_alias(kind)) for kind in ("int32", "float32", "string")}
     fields = [pa.field(column, types.get(kind) or pa.type_for_alias(kind), nullable=False)
               for column, kind in COLUMNS[name].items()]
     whole = pa.table([pa.array(table[field.name], field.type) for field in fields], schema=pa.schema(fields))

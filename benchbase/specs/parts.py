@@ -190,6 +190,16 @@ class EncoderSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainerSpec(Spec):
+    """Says why items were recommended: `build` returns a `benchbase.data.Explainer`, asked once all is ranked.
+
+    The core takes the evidence away and asks the model again; no other result depends on an explainer.
+    """
+
+    kind: ClassVar[str] = "explainer"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecommenderSpec(Spec):
     """A whole recommender that is no torch sequence model: `fit(train, context)`, `scores(histories, times)`.
 
@@ -215,5 +225,5 @@ class RecommenderSpec(Spec):
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
     for spec in (DatasetSpec, BackboneSpec, ModifierSpec, ObjectiveSpec, CombinerSpec, CompressorSpec, EncoderSpec,
-                 RecommenderSpec)
+                 ExplainerSpec, RecommenderSpec)
 }

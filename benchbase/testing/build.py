@@ -56,7 +56,7 @@ def configure(
     backbone: Chosen, *, modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (),
     compressor: Chosen | None = None, combiner: Chosen | None = None, layout: LayoutConfig | str = "items",
     scorer: ScorerConfig | None = None, head: HeadConfig | None = None, sequence: SequenceConfig | None = None,
-    encoders: Sequence[Chosen] = (),
+    encoders: Sequence[Chosen] = (), explainers: Sequence[Chosen] = (),
 ) -> tuple[Configuration, Registry]:
     """A configuration of these specs and a registry that holds them alone."""
     specs: dict[tuple[str, str], Spec] = {}
@@ -71,6 +71,7 @@ def configure(
         compressor=None if compressor is None else part(compressor),
         combiner=None if combiner is None else part(combiner), scorer=scorer or ScorerConfig(), head=head,
         sequence=sequence or SequenceConfig(), encoders=tuple(map(part, encoders)),
+        explainers=tuple(map(part, explainers)),
         layout=LayoutConfig.model_validate({"kind": layout}) if isinstance(layout, str) else layout,
     )
     return configuration, Registry.of(specs.values())

@@ -13,6 +13,7 @@ from .contract_backbone import BackboneContract
 from .contract_compressor import CompressorContract
 from .contract_data import DatasetContract, RecommenderContract
 from .contract_encoder import EncoderContract
+from .contract_explainer import ExplainerContract
 from .contract_modifier import ModifierContract
 from .contract_objective import ObjectiveContract
 
@@ -21,6 +22,7 @@ __all__ = [
     "CompressorContract",
     "DatasetContract",
     "EncoderContract",
+    "ExplainerContract",
     "ModifierContract",
     "ObjectiveContract",
     "RecommenderContract",

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..data import Explainer, Explanation, Names, Recommendation, quoted
 from ..data.batches import Batch, Targets
 from ..nn import (
     Backbone,
@@ -17,7 +18,7 @@ from ..nn import (
     TransformerBlock,
     init_linear,
 )
-from ..specs import SITES, BackboneSpec, BuildContext, Config, Needs, ObjectiveSpec
+from ..specs import SITES, BackboneSpec, BuildContext, Config, ExplainerSpec, Needs, ObjectiveSpec
 
 SOURCE = "benchbase.testing"
 
@@ -165,3 +166,25 @@ tiny_softmax = ObjectiveSpec(
 tiny_bce = ObjectiveSpec(
     name="tiny_bce", config=Config, build=_bce, source=SOURCE, needs=Needs(tasks=frozenset({"action"})),
 )
+
+
+class PlaceConfig(Config):
+    """Which event is the evidence."""
+
+    place: int = Field(-1, description="counted as Python counts; what is beyond the past is its nearest end")
+
+
+class Place(Explainer):
+    """Always the same place of the past."""
+
+    def __init__(self, config: PlaceConfig, context: BuildContext):
+        self.place, self.names = config.place, Names(context.catalogue)
+
+    def explain(self, recommendation: Recommendation) -> Explanation:
+        n = len(recommendation.past)
+        event = max(0, n + self.place) if self.place < 0 else min(self.place, n - 1)
+        item, chosen = (quoted(self.names.item(each)) for each in (recommendation.item, recommendation.past[event]))
+        return Explanation((event,), f"{item}, for you chose {chosen}.")
+
+
+tiny_explainer = ExplainerSpec(name="tiny_explainer", config=PlaceConfig, build=Place, source=SOURCE)

@@ -336,7 +336,7 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         (
             {"base": []},
             "base: is a list. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, encoders, layout, scorer, head, sequence, label, ablate.",
+            "objectives, encoders, explainers, layout, scorer, head, sequence, label, ablate.",
         ),
         (
             {"base": {"backbone": "plain", "objectives": "softmax"}},
@@ -376,14 +376,14 @@ def test_a_string_is_text_or_a_path(registry, tmp_path, monkeypatch):
         ),
         (
             {"grid": {"label": ["a"]}},
-            "grid.label: unknown key. Keys: backbone, combiner, compressor, encoders, head, layout, modifiers, "
-            "objectives, recommender, scorer, sequence.",
+            "grid.label: unknown key. Keys: backbone, combiner, compressor, encoders, explainers, head, layout, "
+            "modifiers, objectives, recommender, scorer, sequence.",
         ),
         ({"entries": {}}, "entries: is a mapping. Expected a list of configurations."),
         (
             {"entries": ["a"]},
             "entries[0]: is 'a'. Expected a mapping of backbone, compressor, combiner, recommender, modifiers, "
-            "objectives, encoders, layout, scorer, head, sequence, label, ablate.",
+            "objectives, encoders, explainers, layout, scorer, head, sequence, label, ablate.",
         ),
         ({"entries": [{"label": 3}]}, "entries[0].label: is 3. Expected a valid string (name in tables)."),
         ({"baseline": "deep"}, "baseline: no configuration is called 'deep'. Labels: plain."),

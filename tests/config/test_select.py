@@ -109,8 +109,8 @@ def test_several_selectors_are_alternatives_and_none_means_all(run):
         ("seed=two", "the seed 'two' is no whole number. Expected for example seed=1."),
         (
             "sed=2",
-            "no key named 'sed'. Did you mean 'seed'? Keys: backbone, combiner, compressor, dataset, encoders, label, "
-            "layout, modifiers, objectives, recommender, seed.",
+            "no key named 'sed'. Did you mean 'seed'? Keys: backbone, combiner, compressor, dataset, encoders, "
+            "explainers, label, layout, modifiers, objectives, recommender, seed.",
         ),
         (
             "backbone=a b",

@@ -145,13 +145,24 @@ class Feed:
             singles = (rows[place : place + 1] for place in range(len(rows)))
             yield from alone._with_in_batch([alone._train_batch(single, 0, step) for single in singles], 0, step)
 
+    def read(self, events: np.ndarray) -> Rows:
+        """What is read before each evaluated event (n,) of the next-item task; a compressor may read more."""
+        config = self.config
+        return score_rows(self.interactions, events, config.window - 1 if config.masked else config.window)
+
+    def over(self, interactions: Interactions, owner: np.ndarray) -> "Feed":
+        """A feed of the same form that scores events of other interactions, of users (n,) of whom each is `owner`."""
+        other = copy(self)
+        other.interactions, other.owner = interactions, owner
+        return other
+
     def score_batches(self, events: np.ndarray, size: int) -> Iterator[ScoreBatch]:
         """The evaluated events (n,), positions in the interactions, in chunks of like length."""
         config = self.config
         if config.task == "action":
             yield from self._score_actions(events, size)
             return
-        rows = score_rows(self.interactions, events, config.window - 1 if config.masked else config.window)
+        rows = self.read(events)
         order = self._by_length(rows)
         for start in range(0, len(order), size):
             index = order[start : start + size]

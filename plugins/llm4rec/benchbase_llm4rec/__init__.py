@@ -1,22 +1,37 @@
 """The parts of LLM4Rec, each by itself: so far its debiasing of what was shown, of what is popular and of who asks,
-what it holds on to in a stream, item vectors out of what is known of items, and retrieval of what is near.
+what it holds on to in a stream, item vectors out of what is known of items, a language model over them, retrieval of
+what is near, and explanations.
 """
 
 from typing import TYPE_CHECKING
 
-from benchbase import BackboneSpec, BuildContext, EncoderSpec, ModifierSpec, Needs, ObjectiveSpec, Source, hookimpl
+from benchbase import (
+    BackboneSpec,
+    BuildContext,
+    EncoderSpec,
+    ExplainerSpec,
+    ModifierSpec,
+    Needs,
+    ObjectiveSpec,
+    Source,
+    hookimpl,
+)
 
 from .config import (
     BackdoorConfig,
     CausalLMConfig,
+    EvidenceConfig,
     EWCConfig,
     IPSConfig,
     MultimodalConfig,
     ParityConfig,
     RetrievalConfig,
+    TemplateConfig,
+    TextExplainerConfig,
 )
 
 if TYPE_CHECKING:
+    from benchbase.data import Explainer
     from benchbase.nn import Backbone, Encoder, Modifier, Objective
 
 SOURCE = Source(
@@ -96,6 +111,23 @@ def refuse_causal_lm(config: CausalLMConfig, context: BuildContext) -> str | Non
     return why_not(config, context)
 
 
+def build_template(config: TemplateConfig, context: BuildContext) -> "Explainer":
+    from .template import Template
+
+    return Template(config, context)
+
+
+def build_text(config: TextExplainerConfig, context: BuildContext) -> "Explainer":
+    from .causal_lm_text import CausalLMText
+
+    return CausalLMText(config, context)
+
+
+def needs_of_evidence(config: EvidenceConfig) -> Needs:
+    return Needs(attention=frozenset({"softmax"}) if config.evidence == "attention" else None,
+                 categories=config.evidence == "categories")
+
+
 def needs_of_parity(config: ParityConfig) -> Needs:
     return Needs(user_groups=frozenset({config.group}))
 
@@ -146,4 +178,14 @@ def benchbase_backbones() -> list[BackboneSpec]:
         BackboneSpec(name="causal_lm", config=CausalLMConfig, build=build_causal_lm, source=SOURCE,
                      sites=frozenset({"prefix", "mask", "bias", "boost", "weights", "states", "readout"}),
                      refuse=refuse_causal_lm),
+    ]
+
+
+@hookimpl
+def benchbase_explainers() -> list[ExplainerSpec]:
+    return [
+        ExplainerSpec(name="template", config=TemplateConfig, build=build_template, source=SOURCE,
+                      needs=needs_of_evidence),
+        ExplainerSpec(name="causal_lm_text", config=TextExplainerConfig, build=build_text, source=SOURCE,
+                      needs=needs_of_evidence),
     ]

@@ -1,28 +1,20 @@
 """A causal language model of Hugging Face as a backbone: vectors of items take the place of those of words."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from benchbase import BuildContext
-from benchbase.errors import BenchbaseError, DataError, PluginError, brief
+from benchbase.errors import BenchbaseError, PluginError
 from benchbase.nn import Backbone, PartContext, init_linear
 
 from .config import CausalLMConfig
-from .folders import WEIGHTS, find_folder
+from .language import folder_of, read_config, read_model
 
-try:
-    from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-    from transformers.modeling_utils import AttentionInterface
-    from transformers.pytorch_utils import Conv1D
-    from transformers.utils import logging
-except ImportError as error:
-    raise BenchbaseError(f"llm4rec: causal_lm needs a library that is not installed ({error}). Expected transformers. "
-                         "Install the extra: pip install 'benchbase-llm4rec[language]'.") from error
+# language says what to install where transformers is absent
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel  # isort: skip
+from transformers.modeling_utils import AttentionInterface  # isort: skip
+from transformers.pytorch_utils import Conv1D  # isort: skip
 
 OURS = "benchbase"
 """The name under which language models find the core's attention."""
@@ -43,7 +35,8 @@ class CausalLM(Backbone):
     def __init__(self, config: CausalLMConfig, context: BuildContext):
         super().__init__()
         self.dropout, self.width = config.dropout, config.width
-        self.language = _small(config, context) if not config.checkpoint else _read(config.checkpoint)
+        self.language = _small(config, context) if not config.checkpoint else _quiet(
+            read_model(folder_of(config.checkpoint), AutoModel, attn_implementation=OURS))
         own = self.language.config
         self.n_layers, self.n_heads = own.num_hidden_layers, own.num_attention_heads
         self.language.set_input_embeddings(nn.Identity())  # no words are read
@@ -138,7 +131,7 @@ def why_not(config: CausalLMConfig, context: BuildContext) -> str | None:
     """
     if not config.checkpoint:
         return None
-    own = _config(find_folder(config.checkpoint, "causal language model"))
+    own = read_config(folder_of(config.checkpoint))
     most, slides = getattr(own, "max_position_embeddings", None), getattr(own, "sliding_window", None)
     if most is not None and context.window + 1 > most:
         return (f"causal_lm: {own.model_type} of {config.checkpoint} has {most} positions, one of them for what stands "
@@ -158,38 +151,6 @@ def _small(config: CausalLMConfig, context: BuildContext) -> PreTrainedModel:
     if config.architecture != "gpt2":  # which has four widths by itself
         sizes |= {"intermediate_size": 4 * config.hidden, "num_key_value_heads": config.heads}
     return _quiet(AutoModel.from_config(AutoConfig.for_model(config.architecture, **sizes), attn_implementation=OURS))
-
-
-def _read(name: str) -> PreTrainedModel:
-    """The model of a folder. Errors: `DataError` where it holds none that can be read."""
-    folder = find_folder(name, "causal language model")
-    with _reading(folder), torch.random.fork_rng(devices=[]):  # what a file lacks is drawn
-        model, told = AutoModel.from_pretrained(
-            folder, config=_config(folder), use_safetensors=True, dtype=torch.float32, attn_implementation=OURS,
-            output_loading_info=True, local_files_only=True, trust_remote_code=False,
-        )
-    if lacks := sorted(told["missing_keys"]):
-        raise DataError(f"{folder}: no causal language model that can be read: {WEIGHTS} lacks {lacks[0]}, and "
-                        f"{len(lacks)} weights in all. Expected those that config.json describes. Copy it again.")
-    return _quiet(model)
-
-
-def _config(folder: Path) -> PreTrainedConfig:
-    with _reading(folder):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Turn what transformers says of a folder into an error of ours."""
-    from safetensors import SafetensorError
-
-    logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{folder}: no causal language model that can be read ({brief(error)}). Expected one of "
-                        "Hugging Face, with its config.json. Copy it again.") from error
 
 
 def _layers(model: PreTrainedModel) -> nn.ModuleList:

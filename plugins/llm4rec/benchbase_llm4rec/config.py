@@ -156,3 +156,30 @@ class CausalLMConfig(Config):
                     "Expected an even width of heads to turn by positions. Use other heads, or architecture: gpt2."
                 )
         return self
+
+
+class EvidenceConfig(Config):
+    """Which events of a user's past are said to speak for what is recommended."""
+
+    evidence: Literal["attention", "similarity", "categories", "recent"] = Field(
+        "similarity", description="those that the state attends to most; whose vectors are nearest to the item's; that "
+                                  "share most categories with it; the last ones. Later events first where level"
+    )
+    events: int = Field(2, ge=1, le=10, description="how many, at most: one event is always left")
+
+
+class TemplateConfig(EvidenceConfig):
+    """A sentence with places for names."""
+
+
+class TextExplainerConfig(EvidenceConfig):
+    """A language model that chooses, or writes, the sentence."""
+
+    checkpoint: str = Field(
+        "", description="the folder of a Hugging Face causal language model with its tokenizer, or an installed "
+                        "distribution that carries one; empty: a small one over bytes, with weights drawn anew"
+    )
+    decode: Literal["constrained", "free"] = Field(
+        "constrained", description="the likeliest of sentences that are true, or whatever it goes on with"
+    )
+    tokens: int = Field(60, ge=1, le=1000, description="of a sentence that it goes on with, at most")

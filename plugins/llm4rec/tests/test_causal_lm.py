@@ -192,14 +192,15 @@ def test_folders_that_hold_no_language_model(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("absent", "config", "message"), [
-    ("transformers", {}, r"causal_lm needs a library that is not installed .*Install the extra: pip install "
+    ("transformers", {}, r"language models need a library that is not installed .*Install the extra: pip install "
      r"'benchbase-llm4rec\[language\]'"),
     ("peft", {"tune": "adapters"}, r"tune: adapters needs a library that is not installed .*Install the extra: pip "
      r"install 'benchbase-llm4rec\[adapters\]'"),
 ])
 def test_libraries_that_are_absent(monkeypatch, absent, config, message):
     monkeypatch.setitem(sys.modules, absent, None)
-    monkeypatch.delitem(sys.modules, "benchbase_llm4rec.causal_lm", raising=False)
+    for module in ("causal_lm", "language"):
+        monkeypatch.delitem(sys.modules, f"benchbase_llm4rec.{module}", raising=False)
     with pytest.raises(BenchbaseError, match=message):
         SPEC.build(SPEC.config(**config), tiny_context())
 
