@@ -11,7 +11,8 @@ import torch
 from benchbase.data import Explainer, Explanation
 from benchbase.errors import PluginError, Refusal
 from benchbase.evaluate import explain, rank
-from benchbase.specs import ExplainerSpec
+from benchbase.nn import Modifier
+from benchbase.specs import ExplainerSpec, ModifierSpec
 from benchbase.testing.build import make_experiment
 from benchbase.testing.probes import probe_prefix, probe_recent
 from benchbase.testing.tiny import (
@@ -85,7 +86,7 @@ def test_ranks_without_and_alone_are_those_of_a_batch_cut_by_hand(backbone, layo
             scores = score_by_hand(experiment, int(user), start + kept, start + event)
             own = scores[table["item"][line] - 1]
             above = sum(float(score) > float(own) for item, score in enumerate(scores, 1) if item not in seen)
-            assert 1 + above == pytest.approx(rank_given, abs=0.6)
+            assert 1 / rank_given == pytest.approx(1 + above, abs=0.6)
 
 
 def score_by_hand(experiment, user, kept, target):
@@ -158,15 +159,18 @@ def broken(**said):
 
 @pytest.mark.parametrize(("said", "message"), [
     ({"whole": "a text"}, r"explainer broken: explain returned a str\. Expected a benchbase\.data\.Explanation\."),
-    ({"events": (99,)}, r"its evidence is \(99,\) of \d+ events\. Expected places from 0 to \d+\."),
+    ({"events": (99,)}, r"its evidence is \(99,\) of \d+ events\. Expected a tuple of places from 0 to \d+\."),
     ({"events": (-1,)}, r"its evidence is \(-1,\) of"),
     ({"events": (0.5,)}, r"its evidence is \(0\.5,\) of"),
+    ({"events": None}, r"its evidence is None of"), ({"events": 3}, r"its evidence is 3 of"),
     ({"events": ()}, r"its evidence is \(\) of \d+ events\. Expected some, each once, and not all\."),
     ({"events": (0, 0)}, r"its evidence is \(0, 0\) of \d+ events\. Expected some, each once, and not all\."),
-    ({"events": tuple(range(6))}, r"Expected some, each once, and not all|Expected places from 0"),
-    ({"features": (("genre", "z"),)}, r"it names \('genre', 'z'\), which the item is not\. Expected categories of the "
-     r"item, as \(column, label\)\."),
-    ({"text": " "}, r"its text is ' '\. Expected one line of printable text\."),
+    ({"events": tuple(range(6))}, r"Expected some, each once, and not all|Expected a tuple of places from 0"),
+    ({"features": (("genre", "z"),)}, r"it names \('genre', 'z'\), which the item is not\. Expected a tuple of "
+     r"categories of the item, as \(column, label\)\."),
+    ({"features": (1,)}, r"it names 1, which the item is not"), ({"features": "genre"}, r"it names 'genre', which"),
+    ({"text": " "}, r"its text is ' '\. Expected one line of printable text, of at most 1000 characters\."),
+    ({"text": "x" * 1001}, r"its text is 'x+\. Expected one line"),
     ({"text": "one\ntwo"}, r"its text is 'one\\ntwo'\. Expected one line"),
     ({"text": None}, r"its text is None\. Expected one line"),
 ])
@@ -203,6 +207,49 @@ def test_what_explainers_do_not_fit(keys, message):
 
 def test_what_is_no_explainer_is_refused():
     spec = ExplainerSpec(name="none", config=PlaceConfig, build=lambda config, context: object(), source="tests")
+    experiment, ranking = trained(epochs=1, explainers=[spec])  # built once all is ranked
     with pytest.raises(PluginError, match=r"explainer none: build returned a object\. Expected a benchbase\.data\."
                        r"Explainer\. Derive its class from it\."):
-        make_experiment(tiny_causal, objectives=[tiny_softmax], explainers=[spec])
+        explain(experiment, ranking)
+
+
+def test_where_all_items_are_level_nothing_changes_when_evidence_goes():
+    experiment, ranking = trained(epochs=1, protocol={"filter_seen": "none"})
+    with torch.no_grad():
+        experiment.model.embedding.table.zero_()
+    found = explain(experiment, rank(experiment, "test", 10))
+    level = sum(1 / place for place in range(1, 31)) / 30  # the expectation over random order
+    assert found.figures["tiny_explainer.comprehensiveness"] == 0 == found.chance["tiny_explainer.comprehensiveness"]
+    assert found.figures["tiny_explainer.sufficiency"] == pytest.approx(level)
+    assert found.table["whole"].tolist() == pytest.approx([level] * len(found.table["whole"]))
+    assert len(ranking)
+
+
+@pytest.mark.parametrize(("backbone", "layout"), [
+    (tiny_causal, "items"), (tiny_causal, "interleaved"), (tiny_causal, "stacked"), (tiny_bidirectional, "items")])
+def test_attention_is_that_of_the_state_that_asks(backbone, layout):
+    """Where that state is moved to attend to one event alone, so does what explainers are shown."""
+    shown = []
+
+    class Looking(Explainer):
+        def explain(self, recommendation):
+            shown.append(recommendation)
+            return Explanation((0,), "x")
+
+    class Narrow(Modifier):
+        def bias(self, ctx, layer):
+            tokens = ctx.tokens
+            asks = torch.arange(tokens.x.shape[1]) == tokens.x.shape[1] - 1  # of rows that are full
+            return 100.0 * (asks[:, None] & (tokens.event[:, None, :] == 2))[:, None]
+
+    looking = ExplainerSpec(name="looking", config=PlaceConfig, build=lambda config, context: Looking(), source="tests")
+    narrow = ModifierSpec(name="narrow", config=PlaceConfig, build=lambda config, context: Narrow(), source="tests",
+                          sites=frozenset({"bias"}))
+    experiment, ranking = trained(backbone, epochs=1, explainers=[looking], modifiers=[narrow], layout=layout,
+                                  protocol={"window": 6})
+    explain(experiment, ranking)
+    most = 5 if backbone is tiny_bidirectional else 6
+    full = [given for given in shown if len(given.past) == most]
+    assert len(full) > 5
+    for given in full:
+        np.testing.assert_allclose(given.attention, np.eye(most, dtype=np.float32)[2], atol=1e-6)

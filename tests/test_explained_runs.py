@@ -78,7 +78,7 @@ def test_records_and_pages_tell_of_explanations_and_nothing_else_moves(tmp_path:
     published = command("report", tmp_path / "runs", "--publish", tmp_path / "board")
     assert published.exit_code == 0, published.output
     text = (tmp_path / "board" / "README.md").read_text()
-    assert "| explained | template | " in text and "Comprehensiveness: 1 - the mean reciprocal rank" in text
+    assert "| explained | template | " in text and "Comprehensiveness: how far the mean reciprocal rank" in text
     files = sorted(path.parent.name for path in (tmp_path / "board" / "records").glob("*/explanations.parquet"))
     assert files == sorted(records[f"explained {seed}"].run_id for seed in (1, 2))
     board = json.loads((tmp_path / "board" / "leaderboard.json").read_text())
@@ -103,14 +103,19 @@ def test_sentences_of_a_stranger_are_shown_as_they_are_or_not_at_all(tmp_path: P
     record = run(tmp_path, write_log(tmp_path), ENTRIES[1:])["explained 1"]
     path = record.folder / "explanations.parquet"
     whole = parquet.read_table(path)
-    for name, values, what in (
-        ("without", [0.5] * N_USERS, "it has a rank that is none"),
+    for place, (name, values, what) in enumerate((
+        ("without", [0.0] * N_USERS, "it has a reciprocal rank that is none"),
+        ("alone", [float("nan")] * N_USERS, "it has a reciprocal rank that is none"),
+        ("item", [0] * N_USERS, "it has items outside of 1 to 12"),
+        ("events", [[5]] * N_USERS, "it has evidence that was not before the event"),
+        ("events", [[]] * N_USERS, "it has evidence that was not before the event"),
+        ("explainer", ["other"] * N_USERS, "its explainers are not those of the configuration"),
         ("user", [N_USERS] * N_USERS, "it has users outside"),
-        ("without", [3.0] * N_USERS, "its ranks do not give the metrics of the record"),
-        ("text", ["one\ntwo"] * N_USERS, "it has a text of several lines"),
-        ("event", [-1] * N_USERS, "it has events befo"),
-    ):
-        copy = tmp_path / f"copy-{name}-{len(what)}"
+        ("without", [0.25] * N_USERS, "its ranks do not give the metrics of the record"),
+        ("text", ["one\ntwo"] * N_USERS, "it has a text that is no line"),
+        ("event", [0] * N_USERS, "it has evidence that was not before the event"),
+    )):
+        copy = tmp_path / f"copy-{place}"
         shutil.copytree(tmp_path / "runs", copy)
         spoil(copy / "runs" / record.run_id, changed(whole, name, values))
         assert f"{what}" in " ".join(command("report", copy).output.split())

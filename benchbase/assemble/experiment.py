@@ -1,7 +1,8 @@
 """Experiment: everything one run needs, built and ready to train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ from .settings import settled
 class Experiment:
     """One configuration on one data set with one seed: a sequence model with its feed, or a recommender.
 
-    `weights` by objective: one number, or one per term. `balance` names the two losses of `combiner`.
+    `weights` by objective: one number, or one per term. `balance` names the two losses of `combiner`. `explainers` are
+    built once all is ranked: until then they cost nothing.
     """
 
     configuration: Configuration
@@ -41,7 +43,7 @@ class Experiment:
     combiner: Combiner | None = None
     balance: tuple[str, str] | None = None
     recommender: Any = None
-    explainers: Mapping[str, Explainer] = field(default_factory=dict)
+    explainers: Mapping[str, Callable[[], Explainer]] = field(default_factory=dict)
 
 
 def assemble(configuration: Configuration, suite: Suite, registry: Registry, data: RunData, seed: int) -> Experiment:
@@ -77,7 +79,7 @@ def _assemble(configuration: Configuration, suite: Suite, registry: Registry, da
         assert isinstance(config, CombinerConfig)
         experiment.combiner = builder.combiner(configuration.combiner)
         experiment.balance = config.balance
-    experiment.explainers = {part.name: builder.explainer(part) for part in configuration.explainers}
+    experiment.explainers = {part.name: partial(builder.explainer, part) for part in configuration.explainers}
     return experiment
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from ..config import Configuration, Part, Suite
 from ..data import SPLITS, Interactions, Prepared
 from ..data.windows import WINDOWINGS
-from ..errors import PluginError, Refusal, brief, nearest
+from ..errors import BenchbaseError, PluginError, Refusal, brief, nearest
 from ..metrics import action_metric
 from ..registry import Registry
 from ..specs import CombinerConfig, Needs
@@ -81,9 +81,9 @@ def ask(registry: Registry, part: Part, what: str, *context: Any) -> Any:
             assert spec.refuse is not None
             return spec.refuse(part.config, *context)
         return spec.resolve(what, part.config)
-    except Refusal:
-        raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, BenchbaseError) and not isinstance(error, PluginError):
+            raise  # of the user's files, or of what is not installed
         raise PluginError(f"{_origin(registry, part)}: {what} failed: {brief(error)}. Expected an answer, not an "
                           "error. Mend the plugin.") from error
 

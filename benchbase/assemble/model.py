@@ -90,7 +90,7 @@ class Builder:
         return self._part(part, Combiner).to(self.device)
 
     def explainer(self, part: Part) -> Explainer:
-        """An explainer, once the model is built; it is no part of it."""
+        """An explainer, which is no part of the model, but is told of its sizes."""
         return self._part(part, Explainer)
 
     def _core(self, backbone: Backbone, modifiers: dict[str, Modifier], objectives: dict[str, Objective],

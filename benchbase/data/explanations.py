@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +54,9 @@ class Explanation:
     text: str
     features: tuple[tuple[str, str], ...] = ()
 
+    longest: ClassVar[int] = 1000
+    """Characters of a text, at most."""
+
 
 class Explainer:
     """Says why an item was recommended; derive from it and define `explain`."""
@@ -70,9 +74,11 @@ class Names:
         self.column = next((name for name in NAMES if name in catalogue.columns), None)
 
     def item(self, item: int) -> str:
-        """An item's title where it has one, else its original id; quotes in it are made plain."""
+        """An item's title where it has one, else its original id, else its number here; on one line of printable text,
+        quotes in it made plain.
+        """
         title = "" if self.column is None else str(self.catalogue.columns[self.column][item])
-        return _plain(title) or _plain(str(self.catalogue.item_ids[item]))
+        return _plain(title) or _plain(str(self.catalogue.item_ids[item])) or str(item)
 
     def labels(self, item: int) -> list[tuple[str, str]]:
         """The categories of an item as (column, label), in the order of the columns' names."""
@@ -116,11 +122,17 @@ class Names:
         return found
 
 
+def is_sentence(text: object) -> bool:
+    """Whether it is one line of printable text, and not too long."""
+    return isinstance(text, str) and 0 < len(text.strip()) <= len(text) <= Explanation.longest and text.isprintable()
+
+
 def quoted(name: str) -> str:
     """A name as it stands in a sentence."""
     return f"{OPEN}{_plain(name)}{CLOSE}"
 
 
 def _plain(name: str) -> str:
-    """A name on one line, without the quotes that enclose names."""
-    return " ".join(name.replace(OPEN, '"').replace(CLOSE, '"').split())
+    """A name on one line, without what cannot be printed and the quotes that enclose names."""
+    shown = "".join(each for each in name if each.isprintable() or each.isspace())
+    return " ".join(shown.replace(OPEN, '"').replace(CLOSE, '"').split())

@@ -28,12 +28,15 @@ def each_event(tokens: Tokens) -> Tensor:
     return F.one_hot(tokens.event + 1, int(tokens.event.max()) + 2)[..., 1:]
 
 
-def attention(encoded: Encoded) -> np.ndarray | None:
+def attention(encoded: Encoded, knowing: bool = False) -> np.ndarray | None:
     """Who attends to whom among events, (layers, B, T, T), the mean over heads; None where it was not asked for, or
     there is none.
+
+    Of an event that is several tokens the first one attends; `knowing` the action: the last, whose state asks for what
+    comes next.
     """
     if not encoded.masses:
         return None
     tokens = encoded.tokens
     mass = torch.stack(list(encoded.masses)).float().mean(dim=2)
-    return mass[:, :, tokens.n_prefix :: tokens.per_event].cpu().numpy()
+    return mass[:, :, tokens.n_prefix + (tokens.per_event - 1) * knowing :: tokens.per_event].cpu().numpy()

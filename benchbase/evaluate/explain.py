@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import metrics
 from ..assemble import Experiment, settled
-from ..data import Explanation, Interactions, Names, Recommendation
+from ..data import Explainer, Explanation, Interactions, Names, Recommendation
 from ..data.draws import derive_seed
+from ..data.explanations import is_sentence
 from ..errors import PluginError
 from .attention import attending_rows, attention, each_event, has_shares
 from .forward import autocast
@@ -66,21 +68,24 @@ def explain(experiment: Experiment, ranking: Ranking) -> Explanations | None:
         if not cases:
             return None
         names = Names(experiment.data.prepared.catalogue)
-        said = {name: [checked(name, explainer.explain(case.asked), case.asked, names) for case in cases]
-                for name, explainer in experiment.explainers.items()}
+        said = {name: _asked(name, build(), cases, names) for name, build in experiment.explainers.items()}
         asked = [(case, given.events) for each in said.values() for case, given in zip(cases, each, strict=True)]
-        found = _asked_again(experiment, judge, asked).reshape(len(said), len(cases), 2, 1 + DRAWS)
+        whole = _ranked(experiment, judge, cases, [case.read for case in cases])
+        found = _without_and_alone(experiment, judge, asked).reshape(len(said), len(cases), 2, 1 + DRAWS)
     figures: dict[str, float] = {}
     chance: dict[str, float] = {}
     for place, (name, each) in enumerate(said.items()):
-        without, alone = found[place, :, 0].mean(axis=0), found[place, :, 1].mean(axis=0)
-        figures |= {f"{name}.comprehensiveness": float(1 - without[0]), f"{name}.sufficiency": float(alone[0]),
+        lost, alone = whole.mean() - found[place, :, 0].mean(axis=0), found[place, :, 1].mean(axis=0)
+        figures |= {f"{name}.comprehensiveness": float(lost[0]), f"{name}.sufficiency": float(alone[0]),
                     f"{name}.events": float(np.mean([len(given.events) for given in each])),
                     f"{name}.named": float(np.mean([not strangers(given, case.asked, names)
                                                     for case, given in zip(cases, each, strict=True)]))}
-        chance |= {f"{name}.comprehensiveness": float(1 - without[1:].mean()),
-                   f"{name}.sufficiency": float(alone[1:].mean())}
-    return Explanations(figures, chance, _table(judge, said, cases, found))
+        chance |= {f"{name}.comprehensiveness": float(lost[1:].mean()), f"{name}.sufficiency": float(alone[1:].mean())}
+    return Explanations(figures, chance, _table(judge, said, cases, whole, found))
+
+
+def _asked(name: str, explainer: Explainer, cases: Sequence[_Case], names: Names) -> list[Explanation]:
+    return [checked(name, explainer.explain(case.asked), case.asked, names) for case in cases]
 
 
 def _cases(experiment: Experiment, judge: Judge, ranking: Ranking) -> Iterator[_Case]:
@@ -117,7 +122,7 @@ def _shares(experiment: Experiment, events: np.ndarray, items: Any) -> list[np.n
         batch, targets = chunk.batch.to(experiment.device), chunk.targets
         with autocast(experiment):
             encoded = model.encode(batch, "score", each_event, items)
-        if (mass := attention(encoded)) is None:
+        if (mass := attention(encoded, knowing=True)) is None:
             return found
         row, at = targets.row.numpy(), targets.event.numpy() - (0 if encoded.states.own else 1)
         for index, share in zip(chunk.index, mass.mean(axis=0)[row, at], strict=True):
@@ -125,7 +130,8 @@ def _shares(experiment: Experiment, events: np.ndarray, items: Any) -> list[np.n
     return found
 
 
-def _asked_again(experiment: Experiment, judge: Judge, asked: Sequence[tuple[_Case, tuple[int, ...]]]) -> np.ndarray:
+def _without_and_alone(experiment: Experiment, judge: Judge, asked: Sequence[tuple[_Case, tuple[int, ...]]]
+                       ) -> np.ndarray:
     """The reciprocal rank of what was recommended, (n, 2, 1 + DRAWS): without the evidence and with it alone, then of
     as many events drawn at random.
     """
@@ -136,6 +142,13 @@ def _asked_again(experiment: Experiment, judge: Judge, asked: Sequence[tuple[_Ca
         chosen = [np.array(events, np.int64), *(draw.permutation(n)[: len(events)] for _ in range(DRAWS))]
         kept += [np.delete(case.read, each) for each in chosen] + [case.read[np.sort(each)] for each in chosen]
         cases += [case] * (2 * len(chosen))
+    return _ranked(experiment, judge, cases, kept).reshape(len(asked), 2, 1 + DRAWS)
+
+
+def _ranked(experiment: Experiment, judge: Judge, cases: Sequence[_Case], kept: Sequence[np.ndarray]) -> np.ndarray:
+    """The expected reciprocal rank of what each case recommends, (n,), where the model reads these events alone; all
+    else, and what is filtered, is as it was.
+    """
     feed = experiment.feed
     assert feed is not None
     places = np.array([case.place for case in cases])
@@ -143,13 +156,14 @@ def _asked_again(experiment: Experiment, judge: Judge, asked: Sequence[tuple[_Ca
                                               for each, case in zip(kept, cases, strict=True)])
     again = feed.over(interactions, judge.rows.user[places])
     goal = torch.tensor([case.asked.item for case in cases], device=experiment.device)
-    found = np.empty(len(cases))
+    mrr, found = metrics.parse(f"mrr@{judge.catalogue.n_items}"), np.empty(len(cases))
     for index, scores, _ in model_scores(experiment, again, interactions.offsets[1:] - 1, judge.chunk_rows()):
         allowed = judge.allowed(judge.target[places[index]])
         counts = count(scores, goal[torch.from_numpy(index).to(goal.device)], judge.seen(judge.rows[places[index]]),
                        None if allowed is None else allowed.to(scores.device))
-        found[index] = 1 / (1 + counts.above.cpu().numpy() + counts.tied.cpu().numpy() / 2)
-    return found.reshape(len(asked), 2, 1 + DRAWS)
+        found[index] = metrics.values(mrr, *(each.cpu().numpy() for each in
+                                             (counts.above, counts.tied, counts.candidates)))
+    return found
 
 
 def _only(interactions: Interactions, kept: Sequence[np.ndarray]) -> Interactions:
@@ -162,22 +176,25 @@ def _only(interactions: Interactions, kept: Sequence[np.ndarray]) -> Interaction
 
 
 def checked(name: str, given: Any, asked: Recommendation, names: Names) -> Explanation:
-    """The explanation, if it keeps to the contract."""
+    """The explanation, if it keeps to the contract. Errors: `PluginError`."""
     if not isinstance(given, Explanation):
         raise PluginError(f"explainer {name}: explain returned a {type(given).__name__}. Expected a "
                           "benchbase.data.Explanation.")
-    n, events = len(asked.past), given.events
-    if not all(isinstance(each, (int, np.integer)) and 0 <= each < n for each in events):
-        raise PluginError(f"explainer {name}: its evidence is {events!r:.60} of {n} events. Expected places from 0 to "
-                          f"{n - 1}.")
+    n, events, features = len(asked.past), given.events, given.features
+    if not isinstance(events, tuple) or not all(isinstance(each, (int, np.integer)) and 0 <= each < n
+                                                for each in events):
+        raise PluginError(f"explainer {name}: its evidence is {events!r:.60} of {n} events. Expected a tuple of places "
+                          f"from 0 to {n - 1}.")
     if len(set(events)) < len(events) or not 0 < len(events) < n:
         raise PluginError(f"explainer {name}: its evidence is {events!r:.60} of {n} events. Expected some, each once, "
                           "and not all.")
-    if unknown := [each for each in given.features if tuple(each) not in names.labels(asked.item)]:
-        raise PluginError(f"explainer {name}: it names {unknown[0]!r:.60}, which the item is not. Expected "
+    own = names.labels(asked.item)
+    if unknown := [each for each in features if each not in own] if isinstance(features, tuple) else [features]:
+        raise PluginError(f"explainer {name}: it names {unknown[0]!r:.60}, which the item is not. Expected a tuple of "
                           "categories of the item, as (column, label).")
-    if not isinstance(given.text, str) or not given.text.strip() or not given.text.isprintable():
-        raise PluginError(f"explainer {name}: its text is {given.text!r:.60}. Expected one line of printable text.")
+    if not is_sentence(given.text):
+        raise PluginError(f"explainer {name}: its text is {given.text!r:.60}. Expected one line of printable text, of "
+                          f"at most {given.longest} characters.")
     return given
 
 
@@ -188,11 +205,11 @@ def strangers(given: Explanation, asked: Recommendation, names: Names) -> list[s
     return names.strangers(given.text, allowed)
 
 
-def _table(judge: Judge, said: Mapping[str, Sequence[Explanation]], cases: Sequence[_Case], found: np.ndarray
-           ) -> dict[str, Any]:
-    """One line for each explanation; `events` are places in the user's own sequence, ranks those of the item."""
+def _table(judge: Judge, said: Mapping[str, Sequence[Explanation]], cases: Sequence[_Case], whole: np.ndarray,
+           found: np.ndarray) -> dict[str, Any]:
+    """One line for each explanation; `events` are places in the user's own sequence, the rest reciprocal ranks."""
     lines = [(name, case, given) for name, each in said.items() for case, given in zip(cases, each, strict=True)]
-    rank = (1 / found).reshape(len(lines), 2, -1).astype(np.float32)
+    found = found.reshape(len(lines), 2, -1)
     return {
         "user": np.array([judge.rows.user[case.place] for _, case, _ in lines], np.int32),
         "event": np.array([case.target - case.first for _, case, _ in lines], np.int32),
@@ -201,7 +218,7 @@ def _table(judge: Judge, said: Mapping[str, Sequence[Explanation]], cases: Seque
         "events": [case.read[list(given.events)] - case.first for _, case, given in lines],
         "features": [[f"{column}: {label}" for column, label in given.features] for _, _, given in lines],
         "text": [given.text for _, _, given in lines],
-        "without": rank[:, 0, 0], "alone": rank[:, 1, 0],
+        "whole": np.tile(whole, len(said)), "without": found[:, 0, 0], "alone": found[:, 1, 0],
     }
 
 

@@ -29,11 +29,14 @@ class Explained:
 
 @dataclass(frozen=True)
 class Example:
-    """A sentence of an entry's first seed, and the rank of what it explains without the evidence, and with it alone."""
+    """A sentence of an entry's first seed, and the reciprocal rank of what it explains: when all events are read,
+    without the evidence, and with it alone.
+    """
 
     label: str
     explainer: str
     text: str
+    whole: float
     without: float
     alone: float
 
@@ -77,5 +80,5 @@ def _examples(record: Record) -> Iterator[Example]:
     table, label = shown_events(record, FILE), record.facts["configuration"]["label"]
     for explainer in sorted(set(table["explainer"])):
         for place in np.flatnonzero(table["explainer"] == explainer)[:SHOWN]:
-            yield Example(label, explainer, table["text"][place], float(table["without"][place]),
-                          float(table["alone"][place]))
+            ranks = (float(table[name][place]) for name in ("whole", "without", "alone"))
+            yield Example(label, explainer, table["text"][place], *ranks)

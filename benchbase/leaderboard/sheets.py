@@ -213,10 +213,11 @@ def _explanations(found: Explanations) -> Iterator[Sheet]:
                 ("entry", "explainer", *(title for name in names for title in (name, "by chance")), "events", "named"),
                 lines, (0, 1))
     if found.examples:
-        yield Sheet("Explanations of the first seed, and the rank of what they explain", (
-            "entry", "explainer", "explanation", "without the evidence", "the evidence alone"), tuple(
-            (each.label, each.explainer, each.text, f"{each.without:g}", f"{each.alone:g}") for each in found.examples),
-            (0, 1, 2))
+        ranks = ("all", "without", "alone")
+        yield Sheet("Explanations of the first seed, and the reciprocal rank of what they explain: all events read, "
+                    "without the evidence, the evidence alone", ("entry", "explainer", "explanation", *ranks), tuple(
+                        (each.label, each.explainer, each.text, *map(words.figure, (
+                            each.whole, each.without, each.alone))) for each in found.examples), (0, 1, 2))
 
 
 def _spread(figure: Interval | None) -> str:

@@ -177,11 +177,11 @@ def _measured(board: Leaderboard) -> list[str]:
                      "apart, and the area is the mean over one group against all others.")
     if any(table.explanations for table in board.tables):
         lines.append("Explanations: an explainer says which events of a user's past speak for the item that the model "
-                     "ranks first. Comprehensiveness: 1 - the mean reciprocal rank of that item once these events are "
-                     "taken away (0: nothing changes); sufficiency: its mean reciprocal rank when they alone are left "
-                     "(1: they suffice); by chance: the same of as many events drawn at random. Events: how many an "
-                     "explanation rests on. Named: the share of sentences that name nothing but the item, those events "
-                     "and categories of the item.")
+                     "ranks first. Comprehensiveness: how far the mean reciprocal rank of that item falls once these "
+                     "events are taken away (0: nothing changes; 1: all is lost); sufficiency: that rank when they "
+                     "alone are left (1: they suffice); by chance: the same of as many events drawn at random. Events: "
+                     "how many an explanation rests on. Named: the share of sentences that name nothing but the item, "
+                     "those events and categories of the item.")
     if any(table.truths for table in board.tables):
         lines.append("Against the truth: what the law that the data was generated from says of the trained models; the "
                      "plugin that generates it tells what each figure means. The correlation is Spearman's, over all "

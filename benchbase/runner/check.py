@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.explanations import is_sentence
 from ..errors import RecordError
 from .measures import EXPLANATIONS
 from .publish import SHOWN
@@ -89,18 +90,29 @@ def _check_across(record: Record, table: dict[str, NDArray[Any]]) -> None:
 
 
 def _check_explanations(record: Record, table: dict[str, NDArray[Any]]) -> None:
-    user, event, text, told = table["user"], table["event"], table["text"].astype(str), record.facts["metrics"]
-    n_users, explainers = record.facts["data"].get("n_users") or 0, table["explainer"].astype(str)
-    without, alone = (table[name].astype(np.float64) for name in ("without", "alone"))
-    own = {name: explainers == name for name in np.unique(explainers)}
-    figures = {f"{EXPLANATIONS}{name}.{figure}": value for name, some in own.items() for figure, value in (
-        ("comprehensiveness", 1 - (1 / without[some]).mean()), ("sufficiency", (1 / alone[some]).mean()))}
+    data, told = record.facts["data"], record.facts["metrics"]
+    user, event, item, places = (table[name] for name in ("user", "event", "item", "events"))
+    n_users, n_items = data.get("n_users") or 0, data.get("card", {}).get("items")
+    ranks = np.stack([table[name] for name in ("whole", "without", "alone")])
+    sound = bool(np.all((ranks > 0) & (ranks <= 1)))
+    explainers = table["explainer"].astype(str)
+    chosen = [part["name"] for part in record.facts["configuration"].get("explainers", ())]
+    figures: dict[str, float] = {}
+    for name in np.unique(explainers):
+        whole, without, alone = ranks[:, explainers == name].mean(axis=1)
+        figures |= {f"{EXPLANATIONS}{name}.comprehensiveness": whole - without,
+                    f"{EXPLANATIONS}{name}.sufficiency": alone}
     for wrong, what, expected in (
+        (not len(user), "it has no line", "at least one"),
         ((user < 0) | (user >= n_users), f"it has users outside of 0 to {n_users - 1}", "rows of the prepared data"),
-        (event < 0, "it has events before the first one", "places in a user's sequence"),
-        (~(np.isfinite(without) & np.isfinite(alone) & (without >= 1) & (alone >= 1)), "it has a rank that is none",
-         "1 or more"),
-        ([not each.isprintable() for each in text], "it has a text of several lines", "one printable line"),
+        ((item < 1) | (n_items is not None and item > n_items), f"it has items outside of 1 to {n_items}",
+         "items of the data"),
+        ([not len(each) or len(set(each)) < len(each) or min(each) < 0 or max(each) >= end
+          for each, end in zip(places, event, strict=True)], "it has evidence that was not before the event",
+         "places before it, each once"),
+        (not sound, "it has a reciprocal rank that is none", "more than 0, up to 1"),
+        ([not is_sentence(each) for each in table["text"]], "it has a text that is no line", "one printable line"),
+        (set(explainers) != set(chosen), "its explainers are not those of the configuration", ", ".join(chosen)),
         (any(abs(value - (told.get(name) or 0.0)) > DIGITS for name, value in figures.items()),
          "its ranks do not give the metrics of the record", "their means"),
     ):

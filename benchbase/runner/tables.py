@@ -21,7 +21,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "actions.parquet": {"user": "int32", "event": "int32", "action": "int8", "label": "int8", "probability": "float32"},
     "explanations.parquet": {"user": "int32", "event": "int32", "item": "int32", "explainer": "string",
                              "events": "list<int32>", "features": "list<string>", "text": "string",
-                             "without": "float32", "alone": "float32"},
+                             "whole": "float64", "without": "float64", "alone": "float64"},
     "users.parquet": {"user": "int32", "metric": "string", "value": "float32"},
     "curve.parquet": {"epoch": "int32", "name": "string", "value": "float64"},
 }

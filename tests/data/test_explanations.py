@@ -22,6 +22,8 @@ def test_names_are_titles_where_there_are_and_ids_where_not():
     assert Names(catalogue(name=["one", "two", "three", "four\n  and more"])).item(4) == "four and more"
     assert TITLED.labels(1) == [("genre", "Drama"), ("genre", "Film “Noir”")] and TITLED.labels(3) == []
     assert TITLED.known >= {"c", "Drama", 'Film "Noir"', "Heat (1995)"} and TITLED.most_words == 4
+    odd = ["a\u200db", "\x92", "Zebra\x92s\u00a0 \u200e x", "\u2028one\ttwo"]
+    assert [Names(catalogue(title=odd)).item(item) for item in (1, 2, 3, 4)] == ["ab", "b", "Zebras x", "one two"]
     assert quoted("The “Big”\nHeat") == '“The "Big" Heat”'
 
 

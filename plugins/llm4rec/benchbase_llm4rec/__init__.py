@@ -123,6 +123,12 @@ def build_text(config: TextExplainerConfig, context: BuildContext) -> "Explainer
     return CausalLMText(config, context)
 
 
+def refuse_text(config: TextExplainerConfig, context: BuildContext) -> None:
+    from .causal_lm_text import why_not
+
+    return why_not(config)
+
+
 def needs_of_evidence(config: EvidenceConfig) -> Needs:
     return Needs(attention=frozenset({"softmax"}) if config.evidence == "attention" else None,
                  categories=config.evidence == "categories")
@@ -187,5 +193,5 @@ def benchbase_explainers() -> list[ExplainerSpec]:
         ExplainerSpec(name="template", config=TemplateConfig, build=build_template, source=SOURCE,
                       needs=needs_of_evidence),
         ExplainerSpec(name="causal_lm_text", config=TextExplainerConfig, build=build_text, source=SOURCE,
-                      needs=needs_of_evidence),
+                      needs=needs_of_evidence, refuse=refuse_text),
     ]

@@ -12,9 +12,10 @@ from benchbase.errors import DataError
 
 from .config import TextExplainerConfig
 from .evidence import Features, choose, chosen, labelled, shared
-from .language import folder_of, read_model, reading
+from .language import folder_of, read_config, read_model, reading
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel  # isort: skip
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # isort: skip
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel  # isort: skip
 
 SENTENCES = (
     "{item} is recommended because you chose {events}.",
@@ -73,8 +74,8 @@ class CausalLMText(Explainer):
         there is no room for all.
         """
         most = _positions(self.model)
-        after = [list(self._tokens(text))[: most - 1] for text in texts]
-        before = list(self._tokens(prompt))[-max(1, most - max(map(len, after))) :]
+        after = [self._tokens(text)[: most - 1] for text in texts]
+        before = self._before(prompt, max(1, most - max(map(len, after))))
         rows = [torch.tensor([*before, *each]) for each in after]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # what stands behind a row is not seen in it
         with torch.no_grad():
@@ -86,27 +87,31 @@ class CausalLMText(Explainer):
 
     def _written(self, prompt: str) -> str:
         """What the language model goes on with, the likeliest token at a time, up to the end of a line."""
-        ids, room = list(self._tokens(prompt)), _positions(self.model)
-        written: list[int] = []
-        while len(written) < self.config.tokens:
-            read = torch.tensor([[*ids, *written][-room:]])
-            with torch.no_grad():
-                following = int(self.model(input_ids=read, use_cache=False).logits[0, -1].argmax())
-            if following == self.tokenizer.eos_token_id:
-                break
-            written.append(following)
-            if "\n" in self.tokenizer.decode([following]) and _line(self.tokenizer.decode(written)):
-                break
-        return _line(self.tokenizer.decode(written)) or SILENT
+        most = min(self.config.tokens, _positions(self.model) - 1)
+        read = torch.tensor([self._before(prompt, _positions(self.model) - most)])
+        return _line(self.tokenizer.decode(self._generated(read, most))) or SILENT
 
-    def _tokens(self, text: str) -> Sequence[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False)  # type: ignore[no-any-return]
+    def _generated(self, read: Tensor, most: int) -> list[int]:
+        """Up to so many tokens after those read (1, n), as nothing but these parameters have it."""
+        how = GenerationConfig(max_new_tokens=most, do_sample=False, pad_token_id=0,
+                               eos_token_id=self.tokenizer.eos_token_id)
+        with torch.no_grad():
+            found = self.model.generate(read, attention_mask=torch.ones_like(read), generation_config=how)
+        return found[0, read.shape[1] :].tolist()  # type: ignore[no-any-return]
+
+    def _before(self, prompt: str, room: int) -> list[int]:
+        """The tokens of a prompt, those of its end where there is no room for all, after that which opens a text."""
+        opening = [] if self.tokenizer.bos_token_id is None or room < 2 else [self.tokenizer.bos_token_id]
+        return [*opening, *self._tokens(prompt)[-(room - len(opening)) :]]
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
 class Bytes:
     """Bytes of UTF-8 as tokens, for a model that has no tokenizer."""
 
-    eos_token_id = None
+    bos_token_id = eos_token_id = None
 
     def encode(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return list(text.encode())
@@ -122,6 +127,12 @@ def _bytes_model() -> tuple[PreTrainedModel, Any]:
         num_key_value_heads=2, max_position_embeddings=MOST_TOKENS, bos_token_id=None, eos_token_id=None,
     )
     return LlamaForCausalLM(config), Bytes()
+
+
+def why_not(config: TextExplainerConfig) -> None:
+    """Nothing; errors: `DataError` where there is no language model, before anything is trained."""
+    if config.checkpoint:
+        read_config(folder_of(config.checkpoint))
 
 
 def _read(name: str) -> tuple[PreTrainedModel, Any]:
@@ -144,4 +155,4 @@ def _positions(model: PreTrainedModel) -> int:
 def _line(text: str) -> str:
     """The first line that says something, in printable characters."""
     lines = ("".join(each for each in line if each.isprintable()).strip() for line in text.splitlines())
-    return next(filter(None, lines), "")
+    return next(filter(None, lines), "")[: Explanation.longest]

@@ -48,12 +48,16 @@ def read_config(folder: Path) -> PreTrainedConfig:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Turn what transformers says of a folder into an error of ours."""
-    from safetensors import SafetensorError
-
+    """Turn what transformers says of a folder into an error of ours, and keep from it what it prints meanwhile."""
+    loud, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a file of a stranger may break any of its assumptions
         raise DataError(f"{folder}: no {WHAT} that can be read ({brief(error)}). Expected one of Hugging Face, with "
                         "its config.json. Copy it again.") from error
+    finally:
+        logging.set_verbosity(loud)
+        if bars:
+            logging.enable_progress_bar()

@@ -12,10 +12,11 @@ import torch
 from benchbase_llm4rec import benchbase_backbones
 from pydantic import ValidationError
 
-from benchbase.errors import BenchbaseError, DataError, PluginError
+from benchbase.errors import BenchbaseError, DataError, Refusal
 from benchbase.nn import Modifier, PrefixTokens
 from benchbase.specs import ModifierSpec
 from benchbase.testing.build import make_model, train_step
+from benchbase.testing.checking import rewound
 from benchbase.testing.tiny import tiny_softmax
 from benchbase.testing.world import tiny_batch, tiny_context
 
@@ -49,6 +50,7 @@ def build(context=None, modifiers=(), **config):
     ("llama", {}), ("llama", {"num_key_value_heads": 2}), ("gpt2", {}), ("qwen2", {"num_key_value_heads": 1}),
     ("qwen3", {"head_dim": 8, "num_key_value_heads": 2}), ("mistral", {"sliding_window": 8, "num_key_value_heads": 2}),
     ("gemma", {"head_dim": 4, "num_key_value_heads": 1}), ("phi", {}), ("gpt_neox", {}), ("olmo2", {}),
+    ("starcoder2", {"num_key_value_heads": 2}),
 ])
 def test_states_are_those_of_the_language_model(tmp_path, kind, more):
     """Of a padded batch, row by row, as the model's own attention, mask and positions have them; gradients too."""
@@ -132,12 +134,11 @@ def test_a_width_of_its_own(tmp_path):
     assert isinstance(build(checkpoint=str(tmp_path / "lm")).backbone.read, torch.nn.Identity)
 
 
-def test_a_small_model_has_no_words_and_no_dropout_of_its_own():
+def test_a_small_model_has_no_words():
     for architecture in ("llama", "gpt2", "qwen2"):
         language = build(architecture=architecture).backbone.language
         assert max(parameter.shape[0] for parameter in language.parameters()) <= 4 * 64
-        assert all(part.p == 0 for part in language.modules() if isinstance(part, torch.nn.Dropout))
-        assert language.config.attention_dropout == 0 if architecture != "gpt2" else True
+        assert not language.training
 
 
 @pytest.mark.parametrize(("kind", "more", "window", "message"), [
@@ -156,16 +157,67 @@ def test_windows_that_a_language_model_cannot_read(tmp_path, kind, more, window,
 
 
 @pytest.mark.parametrize(("kind", "more", "message"), [
-    ("mistral", {"sliding_window": 4, "num_key_value_heads": 4}, "a layer attends to the last 4 of 7 tokens"),
-    ("gemma2", {"head_dim": 4, "num_key_value_heads": 4}, "attention of Gemma2Attention asks for softcap"),
-    ("recurrent_gemma", {"attention_window_size": 8, "lru_width": 16}, "Expected a model of transformers that does|"
-     "does not support|layers of recurrent_gemma attend"),
-    ("mamba", {}, "layers of mamba attend|no causal language model"),
+    ("gemma2", {"head_dim": 4, "num_key_value_heads": 4}, r"causal_lm: attention of Gemma2Attention asks for softcap\. "
+     r"Expected plain scaled products\."),
+    ("recurrent_gemma", {"attention_window_size": 8, "lru_width": 16}, r"causal_lm: .*recurrent_gemma.*Use another "
+     r"language model\."),
 ])
-def test_language_models_that_attend_otherwise(tmp_path, kind, more, message):
+def test_language_models_that_attend_otherwise_are_refused_before_they_are_trained(tmp_path, kind, more, message):
     save(tmp_path / "lm", kind, **more)
-    with pytest.raises((PluginError, DataError), match=message):
+    with pytest.raises(Refusal, match=message):
+        build(checkpoint=str(tmp_path / "lm"))
+
+
+@pytest.mark.parametrize("kind", ["mamba", "bloom", "falcon", "gpt_neo", "openai-gpt"])
+def test_attention_that_cannot_be_replaced_is_refused_from_its_name_alone(tmp_path, kind):
+    transformers.AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    reason = SPEC.refuse(SPEC.config(checkpoint=str(tmp_path)), tiny_context())
+    assert "has attention that transformers does not let replace. Expected a decoder as Llama is one." in reason
+
+
+def test_what_a_window_hides_of_a_prefix_is_refused_when_it_is_met(tmp_path):
+    save(tmp_path / "lm", "mistral", sliding_window=4, num_key_value_heads=4)
+    with pytest.raises(Refusal, match="a layer attends to the last 4 of 7 tokens"):
         build(checkpoint=str(tmp_path / "lm")).encode(tiny_batch()[0], "score")
+
+
+@pytest.mark.parametrize("given", [
+    {"position_bias": torch.zeros(1)}, {"head_mask": torch.zeros(1)}, {"s_aux": torch.zeros(1)}, {"softcap": 30.0},
+    {"benchbase": None}, {"attention_mask": torch.zeros(1)}])
+def test_what_would_change_attention_is_refused(given):
+    from benchbase_llm4rec.causal_lm import Seam, attention
+
+    q = torch.zeros(1, 2, 3, 4)
+    whole = {"attention_mask": None, "benchbase": Seam(None, 0.0), "position_ids": torch.zeros(1, 3)}
+    assert attention(torch.nn.Identity(), q, q, q, **whole)[0].shape == (1, 3, 2, 4)
+    with pytest.raises(Refusal, match="Use another language model"):
+        attention(torch.nn.Identity(), q, q, q, **whole | given)
+
+
+def test_its_own_dropout_stays_off(tmp_path):
+    """Also where no module stands for it."""
+    save(tmp_path / "lm", "starcoder2", num_key_value_heads=4, residual_dropout=0.5, embedding_dropout=0.5,
+         attention_dropout=0.5)
+    model = build(checkpoint=str(tmp_path / "lm")).train()
+    batch = tiny_batch()[0]
+    one, other = (rewound(model).encode(batch, "train").states.after for _ in range(2))
+    assert torch.equal(one, other) and model.backbone.training and not model.backbone.language.training
+
+
+@pytest.mark.parametrize("changes", [
+    {"hidden_size": "16"}, {"num_hidden_layers": None}, {"num_attention_heads": 0}, {"num_hidden_layers": -1},
+    {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+])
+def test_configurations_of_strangers(tmp_path, changes):
+    save(tmp_path / "lm")
+    told = json.loads((tmp_path / "lm" / "config.json").read_text())
+    (tmp_path / "lm" / "config.json").write_text(json.dumps(told | changes))
+    with pytest.raises((DataError, Refusal)) as error:
+        if reason := SPEC.refuse(SPEC.config(checkpoint=str(tmp_path / "lm")), tiny_context()):
+            raise Refusal(reason)
+        build(checkpoint=str(tmp_path / "lm"))
+    assert "Expected" in str(error.value)
 
 
 def test_folders_that_hold_no_language_model(tmp_path, monkeypatch):

@@ -131,22 +131,32 @@ def test_of_the_true_sentences_the_likeliest_is_chosen(positions, monkeypatch):
         assert said.text in texts and len(texts) in (4, 6) and len(set(texts)) == len(texts)
 
 
-def test_free_text_is_one_line_whatever_the_model_writes():
+@pytest.mark.parametrize(("writes", "expected"), [
+    (b"\n\nBecause.\nAnd", "Because."), (b"\x00\x01", "(nothing)"), (b"", "(nothing)"),
+    (b"\xff\xfeok", "\ufffd\ufffdok"), (b"a\x00b\tc  ", "abc"), (b"x" * 2000, "x" * 1000),
+])
+def test_free_text_is_one_line_whatever_the_model_writes(writes, expected, monkeypatch):
     torch.manual_seed(1)
-    explainer = TEXT.build(TEXT.config(decode="free", tokens=12), CONTEXT)
-    for writes, expected in ((b"\n\nBecause.\nAnd", "Because."), (b"\x00\x01", "(nothing)"), (b"\xff\xfeok" * 8, None)):
-        left = iter(writes + b"\n" * 99)
+    explainer = TEXT.build(TEXT.config(decode="free"), CONTEXT)
+    monkeypatch.setattr(explainer, "_generated", lambda read, most: list(writes))
+    assert explainer.explain(asked()).text == expected
 
-        def model(left=left, **given):
-            logits = torch.zeros(1, given["input_ids"].shape[1], 256)
-            logits[0, -1, next(left)] = 1
-            return type("Output", (), {"logits": logits})
 
-        model.config = explainer.model.config
-        explainer.model = model
-        said = explainer.explain(asked())
-        assert said.text.isprintable() and said.text.strip()
-        assert expected is None or said.text == expected
+@pytest.mark.parametrize("positions", [2048, 10, 2])
+def test_free_text_is_the_likeliest_token_after_token(positions, monkeypatch):
+    monkeypatch.setattr(causal_lm_text, "MOST_TOKENS", positions)
+    torch.manual_seed(1)
+    explainer, seen = TEXT.build(TEXT.config(decode="free", tokens=5), CONTEXT), []
+    generated = explainer._generated
+    monkeypatch.setattr(explainer, "_generated", lambda read, most: seen.append((read, generated(read, most))) or
+                        seen[-1][1])
+    explainer.explain(asked())
+    (read, found), = seen
+    assert len(found) == min(5, positions - 1) and read.shape[1] <= positions - len(found)
+    ids = read[0].tolist()
+    for token in found:
+        assert int(explainer.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()) == token
+        ids.append(token)
 
 
 def test_free_text_runs_end_to_end_and_is_the_same_again():
