@@ -62,16 +62,17 @@ def explain(experiment: Experiment, ranking: Ranking) -> Explanations | None:
     """
     if not experiment.explainers:
         return None
-    with settled(experiment.suite.train.threads), torch.inference_mode():
-        judge = Judge(experiment, "test", 0)
-        cases = list(_cases(experiment, judge, ranking))
+    names, judge = Names(experiment.data.prepared.catalogue), Judge(experiment, "test", 0)
+    with settled(experiment.suite.train.threads):
+        with torch.inference_mode():
+            cases = list(_cases(experiment, judge, ranking))
         if not cases:
             return None
-        names = Names(experiment.data.prepared.catalogue)
         said = {name: _asked(name, build(), cases, names) for name, build in experiment.explainers.items()}
         asked = [(case, given.events) for each in said.values() for case, given in zip(cases, each, strict=True)]
-        whole = _ranked(experiment, judge, cases, [case.read for case in cases])
-        found = _without_and_alone(experiment, judge, asked).reshape(len(said), len(cases), 2, 1 + DRAWS)
+        with torch.inference_mode():
+            whole = _ranked(experiment, judge, cases, [case.read for case in cases])
+            found = _without_and_alone(experiment, judge, asked).reshape(len(said), len(cases), 2, 1 + DRAWS)
     figures: dict[str, float] = {}
     chance: dict[str, float] = {}
     for place, (name, each) in enumerate(said.items()):
@@ -92,6 +93,7 @@ def _cases(experiment: Experiment, judge: Judge, ranking: Ranking) -> Iterator[_
     """Recommendations to explain, in the order of the ranking."""
     feed, model, interactions = experiment.feed, experiment.model, judge.interactions
     assert feed is not None and model is not None
+    model.eval()
     rows = feed.read(judge.events)
     able = (rows.stop - rows.start >= FEWEST) & (ranking.top_items[:, :1] > 0).any(axis=1)
     places = np.flatnonzero(able)
