@@ -96,7 +96,7 @@ def block(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["quickstart", "ml-1m", "ml-1m-parity", "backbone-or-loss", "causal-graph",
                                   "interleaving-ml-1m", "autocdsr-toy-game", "cause-ml-1m", "exposure",
-                                  "parity-ml-1m", "drift"])
+                                  "parity-ml-1m", "drift", "explanations"])
 def test_the_excerpt_in_the_readme_stands_in_the_leaderboard(name: str) -> None:
     page = (ROOT / "leaderboards" / name / "README.md").read_text(encoding="utf-8").splitlines()
     lines = [line for line in block(name).splitlines() if line.startswith("|")]
