@@ -1,11 +1,12 @@
-"""What multimodal item vectors and retrieval cost: LLM4Rec's parts beside the plain backbone, in one run.
+"""What multimodal item vectors, retrieval and a language model cost: LLM4Rec's parts beside SASRec, in one run.
 
 `python benchmarks/multimodal.py [--items 3416] [--users 512] [--window 50] [--rows 128] [--steps 7] [--width 64]
 [--threads 2] [--device cpu]` takes whole training steps of SASRec with the full softmax on full windows, of items with
 generated titles, one to three of 18 genres and a year, and then scores all items for one user at a time. Entries take
 turns, step by step. Printed are the median step, the milliseconds of one user, with the vectors of items at hand, as a
 ranking has them, and made anew, and ratios (entry / plain, above 1 is dearer), beside the paper's 142 ms / 89 ms.
-Needs the plugins `transformers`, `losses` and `llm4rec` with its extra `text`.
+The language model is small, of the same depth and width as SASRec. Needs the plugins `transformers`, `losses` and
+`llm4rec` with its extras `text` and `language`.
 """
 
 import argparse
@@ -35,6 +36,7 @@ ENTRIES: dict[str, dict[str, dict[str, Any]]] = {
     "text": {"encoders": {"multimodal": {"text": ("title",)}}},
     "multimodal": {"encoders": {"multimodal": MULTIMODAL}},
     "retrieval": {"modifiers": {"retrieval": {"text": ("title",)}}},
+    "causal_lm": {"backbones": {"causal_lm": {}}},
     "both": {"encoders": {"multimodal": MULTIMODAL}, "modifiers": {"retrieval": {"text": ("title",)}}},
 }
 PAPER = 142 / 89
@@ -55,8 +57,10 @@ def contender(parts: Mapping[str, Mapping[str, Any]], world: World, args: argpar
     registry = Registry.load()
     chosen = {key: [(registry.get(key.removesuffix("s"), name), config) for name, config in named.items()]
               for key, named in parts.items()}
+    backbone, = chosen.pop("backbones", [(registry.get("backbone", "sasrec"), {})])
+    width = {"width": args.width} | ({"hidden": args.width} if backbone[0].name == "causal_lm" else {})
     return Contender(make_experiment(
-        (registry.get("backbone", "sasrec"), {"width": args.width}), objectives=[registry.get("objective", "softmax")],
+        (backbone[0], width), objectives=[registry.get("objective", "softmax")],
         world=world, protocol={"split": "leave_one_out", "window": args.window}, **chosen,
         train={"batch": args.rows, "buckets": 1, "patience": 0, "threads": args.threads, "device": args.device}))
 

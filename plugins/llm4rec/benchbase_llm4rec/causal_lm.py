@@ -53,7 +53,6 @@ class CausalLM(Backbone):
             self.read, self.write = nn.Linear(config.width, own.hidden_size), nn.Linear(own.hidden_size, config.width)
             init_linear(self.read)
             init_linear(self.write)
-
         _try(self.language)
 
     def train(self, mode: bool = True) -> Self:
@@ -174,7 +173,7 @@ def _layers(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(part, nn.ModuleList) and len(part) == model.config.num_hidden_layers:
             return part
     raise Refusal(f"causal_lm: {type(model).__name__} has no list of {model.config.num_hidden_layers} layers. "
-                      "Expected one, as decoders of transformers have. Use another language model.")
+                  "Expected one, as decoders of transformers have. Use another language model.")
 
 
 def _try(model: PreTrainedModel) -> None:

@@ -145,6 +145,7 @@ def _read(name: str) -> tuple[PreTrainedModel, Any]:
     if not some or max(some) >= model.config.vocab_size:  # where its files are absent, transformers makes an empty one
         raise DataError(f"{folder}: its tokenizer makes {some[:3] or 'nothing'} of a sentence. Expected tokens below "
                         f"{model.config.vocab_size}, the model's. Copy the files of the tokenizer too.")
+    model.generation_config = GenerationConfig()  # its makers' may ask for anything
     return model, tokenizer
 
 

@@ -2,7 +2,6 @@
 alone.
 """
 
-
 import numpy as np
 import pytest
 import torch
@@ -185,6 +184,9 @@ def test_a_checkpoint_takes_the_place_of_the_small_model(checkpoint):
     for decode in ("constrained", "free"):
         explainer = TEXT.build(TEXT.config(checkpoint=str(checkpoint), decode=decode, tokens=5), CONTEXT)
         assert explainer.explain(asked()).text and explainer.model.config.vocab_size == 17
+    (checkpoint / "generation_config.json").write_text('{"repetition_penalty": 50.0, "min_length": 9}')
+    again = TEXT.build(TEXT.config(checkpoint=str(checkpoint), decode="free", tokens=5), CONTEXT)
+    assert again.explain(asked()).text == explainer.explain(asked()).text
     (checkpoint / "tokenizer.json").unlink()
     (checkpoint / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["evil.Tok", null]}}')
     with pytest.raises(DataError, match=r"its tokenizer makes nothing of a sentence\. Expected tokens below 17, the "
