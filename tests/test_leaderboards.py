@@ -20,10 +20,14 @@ DATA = {"ml-1m": "ml-1m/sasrec", "ml-1m-parity": "ml-1m/sasrec", "backbone-or-lo
         "autocdsr-toy-game-bert4rec": "cross-domain/tricdr-toy-game",
         "autocdsr-toy-game-last": "cross-domain/tricdr-toy-game",
         "autocdsr-five-domains": "cross-domain/syncrec-amazon-sample", "cause-ml-1m": ".",
-        "cause-beauty": "amazon-ticoserec", "coat": ".", "parity-ml-1m": ".", "multimodal-ml-1m": "."}
+        "cause-beauty": "amazon-ticoserec", "coat": ".", "parity-ml-1m": ".", "multimodal-ml-1m": ".",
+        "ablation-gift-cards": "."}
 """Where the files of a suite lie among the real data."""
 
 RENAMED = {
+    "ablation-ml-1m": {
+        "ml-1m-first-1000/ratings.dat.gz": "ml-1m/ratings_first_1000_users.dat.gz",
+        "ml-1m-first-1000/movies.dat": "ml-1m/movies.dat", "ml-1m-first-1000/users.dat": "ml-1m/users.dat"},
     "interleaving-kuairand": {
         "log_standard_4_22_to_5_08_pure.csv.gz": "kuairand-pure/log_standard_4_25_to_5_08_pure.csv.gz",
         "video_features_basic_pure.csv.gz": "kuairand-pure/video_features_basic_pure.csv.gz"},
