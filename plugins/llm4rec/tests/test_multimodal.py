@@ -16,6 +16,8 @@ from benchbase.nn import EncoderContext
 from benchbase.testing.contracts import EncoderContract
 from benchbase.testing.world import tiny_context
 
+pytest.importorskip("sklearn.decomposition")  # to import it moves Python's own generator
+
 SPEC, = benchbase_encoders()
 WIDTH, N = 8, 30
 EVERYTHING = {"text": ("title", "brand"), "categories": ("genre", "mood"), "numbers": ("price", "pages"),

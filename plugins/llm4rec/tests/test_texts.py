@@ -137,7 +137,7 @@ def test_a_folder_that_is_damaged_or_hostile(tiny_encoder, broken):
 
 @pytest.mark.parametrize(("name", "extra"), [("sklearn", "text"), ("transformers", "language")])
 def test_a_library_that_is_absent(monkeypatch, name, extra):
-    for module in [each for each in sys.modules if each.partition(".")[0] == name]:
+    for module in [each for each in sys.modules if each.partition(".")[0] == name or each.endswith("lm4rec.language")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
     make = (lambda: tfidf_vectors(TITLES, 2)) if name == "sklearn" else (lambda: sentence_vectors(TITLES, None))
