@@ -209,9 +209,11 @@ def test_an_item_without_training_events_is_a_miss_where_only_train_items_are_ca
     """Whoever scores it highest of all still misses."""
     experiment = experiment_of(None, candidates="train_items", filter_seen="none")
     data = experiment.data
-    item = data.prepared.interactions.item
+    item = data.prepared.interactions.item.copy()
     cold = int(item[data.split.test_events[0]])
     item[(data.split.part == TRAIN) & (item == cold)] = cold % 30 + 1
+    interactions = replace(data.prepared.interactions, item=item)
+    experiment = replace(experiment, data=replace(data, prepared=replace(data.prepared, interactions=interactions)))
     favourite = np.zeros(30)
     favourite[cold - 1] = 1.0
     ranking = rank(replace(experiment, recommender=Given(lambda last: np.tile(favourite, (len(last), 1)))), "test")

@@ -54,12 +54,15 @@ def tiny_log(n_users: int = 24, n_items: int = 30, seed: int = 0) -> Log:
 
 @cache
 def tiny_world(n_users: int = 24, n_items: int = 30, seed: int = 0) -> World:
-    """The tiny log as interactions, catalogue and groups by gender, without filters; made once, so leave its arrays as
-    they are.
+    """The tiny log as interactions, catalogue and groups by gender, without filters; made once, and its events can be
+    read alone, as those of a prepared data set.
     """
     log = tiny_log(n_users, n_items, seed)
     interactions, catalogue, _ = encode(log, DatasetConfig(), seed)
     assert interactions.user_ids is not None
+    for array in (interactions.item, interactions.timestamp, interactions.actions, interactions.features):
+        if array is not None:
+            array.flags.writeable = False
     return World(interactions, catalogue, make_groups(interactions.user_ids, log.users, ("gender",)))
 
 
