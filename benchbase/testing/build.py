@@ -52,6 +52,13 @@ def same_written_down(spec: Spec, config: Config | Mapping[str, Any] | None = No
     check(again == made, f"parameters written down and read again differ: {again!r:.200}. Expected {made!r:.200}.")
 
 
+def not_refused(spec: Spec, config: Config | Mapping[str, Any] | None, context: BuildContext) -> None:
+    """Check that a part does not refuse what it is built with."""
+    if spec.refuse is not None:
+        reason = spec.refuse(part_config(spec, config), context)
+        check(not reason, f"it refuses what it is built with here: {reason}")
+
+
 def configure(
     backbone: Chosen, *, modifiers: Sequence[Chosen] = (), objectives: Sequence[Chosen] = (),
     compressor: Chosen | None = None, combiner: Chosen | None = None, layout: LayoutConfig | str = "items",

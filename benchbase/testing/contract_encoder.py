@@ -9,7 +9,7 @@ from torch import Tensor
 from ..nn import EncodedItems, Encoder, EncoderContext, SequenceModel
 from ..nn.embedding import Phase
 from ..specs import BackboneSpec, BuildContext, Config, EncoderSpec
-from .build import make_model, part_config, same_written_down, train_step
+from .build import make_model, not_refused, same_written_down, train_step
 from .checking import check, cotangent, differ, keeps_global_state, same, states
 from .tiny import tiny_bidirectional, tiny_causal, tiny_softmax
 from .world import tiny_batch, tiny_context
@@ -49,9 +49,7 @@ class EncoderContract:
         same_written_down(self.spec, self.config)
 
     def test_it_does_not_refuse_what_it_is_built_with(self) -> None:
-        if self.spec.refuse is not None:
-            reason = self.spec.refuse(part_config(self.spec, self.config), self.context())
-            check(not reason, f"it refuses what it is built with here: {reason}")
+        not_refused(self.spec, self.config, self.context())
 
     def test_each_item_has_a_vector_as_wide_as_the_backbone(self) -> None:
         model = self.model()

@@ -11,7 +11,7 @@ from ..data import Explainer, Explanation, Names, Recommendation
 from ..errors import PluginError
 from ..evaluate.explain import checked, strangers
 from ..specs import BuildContext, Config, ExplainerSpec
-from .build import part_config, same_written_down
+from .build import not_refused, part_config, same_written_down
 from .checking import check, keeps_global_state
 from .world import tiny_context
 
@@ -75,9 +75,7 @@ class ExplainerContract:
         same_written_down(self.spec, self.config)
 
     def test_it_does_not_refuse_what_it_is_built_with(self) -> None:
-        if self.spec.refuse is not None:
-            reason = self.spec.refuse(part_config(self.spec, self.config), self.context())
-            check(not reason, f"it refuses what it is built with here: {reason}")
+        not_refused(self.spec, self.config, self.context())
 
     def test_evidence_is_some_of_the_events_and_features_are_those_of_the_item(self) -> None:
         explainer = self.explainer()
